@@ -1,0 +1,107 @@
+"""The environment, read once into one frozen Settings: the only reader of os.environ."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from dotenv import load_dotenv
+
+# Every outgoing call has a bound, in seconds.
+CONNECT_TIMEOUT = 2.0  # to reach Supabase
+RPC_TIMEOUT = 10.0  # for Supabase to answer one call
+JWKS_TIMEOUT = 3.0  # to fetch the project's public keys
+ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
+
+MAX_BODY_BYTES = 64 * 1024
+
+_OLDER_NAMES = {
+    "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY",
+    "SUPABASE_SECRET_KEY": "SUPABASE_SERVICE_ROLE_KEY",
+}
+
+
+class ConfigurationError(Exception):
+    """The environment does not describe a working API; the message lists everything wrong."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the environment said; .env.example documents every variable."""
+
+    supabase_url: str
+    rest_url: str
+    publishable_key: str
+    jwt_secret: str | None
+    jwks_url: str
+    jwt_issuer: str
+    secret_key: str | None
+    daily_api_key: str | None
+    daily_domain: str | None
+    daily_domain_id: str | None
+    daily_api_url: str
+    daily_webhook_secret: str | None
+    port: int
+
+    def __repr__(self) -> str:
+        """Name no secret, so that a logged Settings gives nothing away."""
+        return f"Settings(supabase_url={self.supabase_url!r}, video={self.daily_api_key is not None})"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the environment (and .env beneath it), or raise one ConfigurationError for all of it."""
+    if environ is None:
+        load_dotenv()
+        environ = os.environ
+    wrong: list[str] = []
+
+    def value(name: str) -> str | None:
+        older = _OLDER_NAMES.get(name)
+        found = environ.get(name) or (environ.get(older) if older else None)
+        return found.strip() if found and found.strip() else None
+
+    def url(name: str, default: str | None = None) -> str:
+        found = value(name) or default
+        if found is None:
+            wrong.append(f"{name} is missing")
+            return ""
+        parts = urlsplit(found)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            wrong.append(f"{name} is not an http(s) address: {found!r}")
+        return found.rstrip("/")
+
+    supabase_url = url("SUPABASE_URL")
+    publishable_key = value("SUPABASE_PUBLISHABLE_KEY")
+    if publishable_key is None:
+        wrong.append("SUPABASE_PUBLISHABLE_KEY is missing (older name: SUPABASE_ANON_KEY)")
+    jwt_secret = value("SUPABASE_JWT_SECRET")
+    if jwt_secret is not None and len(jwt_secret) < 32:
+        wrong.append("SUPABASE_JWT_SECRET is shorter than 32 characters: HS256 needs that many")
+    if jwt_secret is not None and value("SUPABASE_JWKS_URL") is not None:
+        wrong.append("SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set: keep the one in use")
+    port = value("PORT") or "8000"
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        wrong.append(f"PORT is not a port number: {port!r}")
+        port = "8000"
+    base = supabase_url or "http://missing"
+    settings = Settings(
+        supabase_url=supabase_url,
+        rest_url=url("SUPABASE_REST_URL", f"{base}/rest/v1"),
+        publishable_key=publishable_key or "",
+        jwt_secret=jwt_secret,
+        jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
+        jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        secret_key=value("SUPABASE_SECRET_KEY"),
+        daily_api_key=value("DAILY_API_KEY"),
+        daily_domain=value("DAILY_DOMAIN"),
+        daily_domain_id=value("DAILY_DOMAIN_ID"),
+        daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
+        daily_webhook_secret=value("DAILY_WEBHOOK_SECRET"),
+        port=int(port),
+    )
+    if wrong:
+        raise ConfigurationError(
+            "The API cannot start; set these in the environment or in .env:\n"
+            + "\n".join(f"  - {line}" for line in wrong)
+        )
+    return settings

@@ -1,0 +1,33 @@
+"""The local stack's parts: embedded Postgres, real PostgREST, local sign-in, demo people."""
+
+import socket
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = ROOT / ".local"  # everything the stack keeps: git-ignored, safe to delete
+
+
+class StackError(Exception):
+    """A part of the local stack cannot start; the message says what to do."""
+
+
+def free_port() -> int:
+    """Return a TCP port that nothing on 127.0.0.1 listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def require_free(port: int, variable: str) -> int:
+    """Return the port, or raise StackError naming the variable that moves it elsewhere."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise StackError(
+                f"Port {port} is busy ({error.strerror}). Stop what listens there, "
+                f"or choose another: {variable}=8123 make run"
+            ) from None
+    return port

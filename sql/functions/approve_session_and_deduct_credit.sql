@@ -1,0 +1,131 @@
+-- The client approves: exactly one credit leaves exactly one lot and the session becomes scheduled, or
+-- confirmed when it is instant; all in one transaction, or nothing.
+--
+-- Caller: the session's client, as the token's subject; service_role and operators for the client they name.
+-- Changes: one session, one lot, one ledger row, one event.
+-- Locks: the session, then the client's lots that can pay in id order, so that approvals of one client
+-- queue behind each other and none is refused while another lot would do. Never the therapist.
+-- Approving again answers the same with already_approved, and takes nothing.
+--
+-- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
+-- 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
+-- 402 INSUFFICIENT_CREDITS (details: required, available, short_by).
+
+create or replace function session_approval.approve_session_and_deduct_credit(
+  p_session_id uuid,
+  p_user_id uuid
+)
+returns setof session_approval.session_outcomes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_caller session_approval.people := session_approval.prove_caller(p_user_id);
+  v_session record;
+  v_already_approved boolean;
+  v_lot_id uuid;
+  v_restart timestamptz;
+begin
+  select
+    s.id, s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
+    coalesce(
+      s.duration_minutes, (extract(epoch from s.end_time - s.start_time) / 60)::integer
+    ) as duration_minutes,
+    coalesce(s.time_zone, settings.default_time_zone) as time_zone,
+    settings.video_base_url || '/' || session_approval.room_name(s.id) as room_url
+  into v_session
+  from public.sessions s
+  cross join session_approval.settings settings
+  where s.id = p_session_id
+    and s.user_id = v_caller.id
+  for no key update of s;
+
+  if not found then
+    perform session_approval.refuse(
+      404, 'SESSION_NOT_FOUND', 'Session not found or not pending approval');
+  end if;
+
+  v_already_approved := v_session.approved_at is not null
+    and v_session.status not in ('pending_approval', 'cancelled');
+
+  if not v_already_approved then
+    if (v_session.status = 'pending_approval' and v_session.approval_expires_at <= now())
+      or (v_session.status = 'cancelled' and v_session.cancellation_reason = 'expired')
+    then
+      perform session_approval.refuse(
+        410, 'SESSION_EXPIRED', 'Nobody answered this request in time',
+        jsonb_build_object('approval_expires_at', v_session.approval_expires_at));
+    elsif v_session.status <> 'pending_approval' then
+      perform session_approval.refuse(
+        409, 'SESSION_NOT_PENDING', 'Session not found or not pending approval',
+        jsonb_build_object(
+          'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
+    end if;
+
+    v_lot_id := session_approval.debit_one_credit(v_caller.id, p_session_id);
+    v_restart := case when v_session.is_instant then now() end;
+
+    perform session_approval.note_status_change(v_caller.id, null);
+
+    update public.sessions s
+    set
+      status = case when s.is_instant then 'confirmed' else 'scheduled' end,
+      approved_at = now(),
+      credit_lot_id = v_lot_id,
+      session_url = coalesce(v_session.room_url, s.session_url),
+      daily_room_url = coalesce(v_session.room_url, s.daily_room_url),
+      room_name = session_approval.room_name(s.id),
+      daily_room_name = session_approval.room_name(s.id),
+      start_time = coalesce(v_restart, s.start_time),
+      end_time = coalesce(
+        v_restart + make_interval(mins => v_session.duration_minutes), s.end_time),
+      scheduled_date = coalesce(
+        (v_restart at time zone v_session.time_zone)::date, s.scheduled_date),
+      scheduled_time = coalesce(
+        (v_restart at time zone v_session.time_zone)::time, s.scheduled_time)
+    where s.id = p_session_id;
+  end if;
+
+  return query
+  select
+    d.*, session_approval.spendable_balance(v_caller.id), v_already_approved, null::boolean,
+    null::timestamptz,
+    case
+      when d.is_instant then 'Session approved! You can join immediately.'
+      else 'Session approved successfully.'
+    end,
+    session_approval.room_for(d.id)
+  from session_approval.session_details d
+  where d.id = p_session_id;
+end
+$$;
+
+create or replace function public.approve_session_and_deduct_credit(
+  p_session_id uuid,
+  p_user_id uuid default auth.uid()
+)
+returns setof session_approval.session_outcomes
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select * from session_approval.approve_session_and_deduct_credit(p_session_id, p_user_id)
+$$;
+
+comment on function public.approve_session_and_deduct_credit(uuid, uuid) is
+  'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the session with '
+  'credits_balance_after and already_approved. Refuses with 401, 402, 403, 404, 409, 410.';
+comment on function session_approval.approve_session_and_deduct_credit(uuid, uuid) is
+  'The room behind public.approve_session_and_deduct_credit.';
+
+revoke all on function public.approve_session_and_deduct_credit(uuid, uuid)
+  from public, anon, authenticated, service_role;
+revoke all on function session_approval.approve_session_and_deduct_credit(uuid, uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.approve_session_and_deduct_credit(uuid, uuid)
+  to authenticated, service_role;
+grant execute on function session_approval.approve_session_and_deduct_credit(uuid, uuid)
+  to authenticated, service_role;

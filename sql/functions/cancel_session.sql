@@ -1,0 +1,110 @@
+-- Either person calls a session off. While it waits for approval that is the therapist withdrawing it (or the
+-- client declining it), and no credit moves; once approved, the credit goes back by cancellation_terms.
+--
+-- Caller: the session's client or therapist, as the token's subject.
+-- Locks: the session, then the lot that paid. The same person repeating it gets the same answer.
+--
+-- Refusals: 400 VALIDATION_ERROR (reason too long), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
+-- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_CANCELLABLE (begun, over, or called off by
+-- the other; details: status, cancellation_reason), 409 SESSION_NOT_PENDING and 410 SESSION_EXPIRED while waiting.
+
+create or replace function session_approval.cancel_session(p_session_id uuid, p_reason text)
+returns setof session_approval.session_outcomes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_session record;
+  v_how text;
+begin
+  select s.status, s.user_id, s.end_time, s.cancellation_reason
+  into v_session
+  from public.sessions s
+  where s.id = p_session_id
+    and v_caller.id in (s.user_id, s.therapist_id)
+  for no key update;
+
+  if not found then
+    perform session_approval.refuse(404, 'SESSION_NOT_FOUND', 'Session not found');
+  end if;
+
+  if v_session.status = 'pending_approval'
+    or v_session.cancellation_reason in ('declined', 'withdrawn', 'expired')
+  then
+    return query
+    select *
+    from session_approval.end_proposal(
+      p_session_id, v_caller.id,
+      case when v_caller.id = v_session.user_id then 'declined' else 'withdrawn' end,
+      p_reason);
+    return;
+  end if;
+
+  v_how := case
+    when v_caller.id = v_session.user_id then 'cancelled_by_client'
+    else 'cancelled_by_therapist'
+  end;
+
+  if v_session.status in ('scheduled', 'confirmed') and v_session.end_time > now() then
+    if (session_approval.cancellation_terms(p_session_id, v_caller.id)).refundable then
+      perform session_approval.refund_one_credit(p_session_id, v_caller.id);
+    end if;
+
+    perform session_approval.note_status_change(v_caller.id, p_reason);
+
+    update public.sessions s
+    set
+      status = 'cancelled',
+      cancellation_reason = v_how,
+      cancelled_by = v_caller.id,
+      cancelled_at = now()
+    where s.id = p_session_id;
+  elsif (v_session.cancellation_reason = v_how) is not true then
+    perform session_approval.refuse(
+      409, 'SESSION_NOT_CANCELLABLE', 'This session can no longer be cancelled',
+      jsonb_build_object(
+        'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
+  end if;
+
+  return query
+  select
+    d.*,
+    case when d.user_id = v_caller.id then session_approval.spendable_balance(d.user_id) end,
+    null::boolean, refund.lot_id is not null, lot.expires_at,
+    case
+      when refund.lot_id is null then 'Session cancelled.'
+      else 'Session cancelled. The credit was refunded.'
+    end,
+    null::jsonb
+  from session_approval.session_details d
+  left join session_approval.credit_ledger refund
+    on refund.session_id = d.id
+   and refund.kind = 'refund'
+  left join public.user_credits lot on lot.id = refund.lot_id
+  where d.id = p_session_id;
+end
+$$;
+
+create or replace function public.cancel_session(p_session_id uuid, p_reason text default null)
+returns setof session_approval.session_outcomes
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$ select * from session_approval.cancel_session(p_session_id, p_reason) $$;
+
+comment on function public.cancel_session(uuid, text) is
+  'Call a session off, as its client or therapist: withdrawn while it waits, refunded by policy once '
+  'approved. Returns the session with refunded. Refuses with 400, 401, 403, 404, 409, 410.';
+comment on function session_approval.cancel_session(uuid, text) is
+  'The room behind public.cancel_session.';
+
+revoke all on function public.cancel_session(uuid, text)
+  from public, anon, authenticated, service_role;
+revoke all on function session_approval.cancel_session(uuid, text)
+  from public, anon, authenticated, service_role;
+grant execute on function public.cancel_session(uuid, text) to authenticated, service_role;
+grant execute on function session_approval.cancel_session(uuid, text) to authenticated, service_role;

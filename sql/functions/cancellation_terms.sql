@@ -1,0 +1,42 @@
+-- What cancelling a session now would mean for its credit: read by the preview and by the cancellation
+-- itself, so that the two cannot disagree.
+--
+-- The therapist's cancellation always refunds; the client's does until free_cancel_window before the start.
+
+create or replace function session_approval.cancellation_terms(
+  p_session_id uuid,
+  p_actor_id uuid,
+  out refundable boolean,
+  out free_until timestamptz,
+  out reason text
+)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select
+    terms.is_paid and (not terms.by_client or now() <= terms.free_until),
+    case when terms.is_paid and terms.by_client then terms.free_until end,
+    case
+      when not terms.is_paid then 'No credit was taken for this session.'
+      when not terms.by_client then 'The client gets the credit back.'
+      when now() <= terms.free_until then 'You get your credit back.'
+      else 'It is too late for a refund: the credit stays spent.'
+    end
+  from (
+    select
+      s.credit_lot_id is not null as is_paid,
+      s.user_id = p_actor_id as by_client,
+      s.start_time - settings.free_cancel_window as free_until
+    from public.sessions s
+    cross join session_approval.settings settings
+    where s.id = p_session_id
+  ) terms
+$$;
+
+comment on function session_approval.cancellation_terms(uuid, uuid) is
+  'Whether cancelling now would refund the credit, until when it is free for the client, and why.';
+
+revoke all on function session_approval.cancellation_terms(uuid, uuid)
+  from public, anon, authenticated;

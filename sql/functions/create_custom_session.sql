@@ -1,0 +1,169 @@
+-- A therapist proposes a session; it waits as pending_approval and costs nothing until approved.
+--
+-- Caller: an active therapist, as the token's subject.
+-- Changes: inserts one session. Locks: nothing beyond the new row and its idempotency key.
+-- A scheduled proposal comes as p_start_time, or as the clock on the wall shows it: p_session_date,
+-- p_session_time and p_time_zone (default: the installation's). An instant one needs no time; its clock
+-- starts on approval. The same person proposing the same under the same p_request_key gets the same session.
+--
+-- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
+-- 403 AUTHORIZATION_ERROR, 422 IDEMPOTENCY_CONFLICT (same key, other content), 422 NONEXISTENT_LOCAL_TIME.
+
+create or replace function session_approval.create_custom_session(
+  p_patient_id uuid,
+  p_start_time timestamptz,
+  p_session_date date,
+  p_session_time time,
+  p_time_zone text,
+  p_duration_minutes integer,
+  p_session_type text,
+  p_title text,
+  p_notes text,
+  p_is_instant boolean,
+  p_request_key text
+)
+returns setof session_approval.session_outcomes
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_settings session_approval.settings;
+  v_is_instant boolean := coalesce(p_is_instant, false);
+  v_time_zone text;
+  v_title text;
+  v_problems jsonb;
+  v_start timestamptz;
+  v_occurs_twice boolean;
+  v_session_id uuid;
+begin
+  if v_caller.user_type is distinct from 'therapist' then
+    perform session_approval.refuse(
+      403, 'AUTHORIZATION_ERROR', 'Only a therapist can propose a session');
+  end if;
+
+  select s.* into v_settings from session_approval.settings s;
+  v_time_zone := coalesce(p_time_zone, v_settings.default_time_zone);
+  v_title := coalesce(
+    nullif(btrim(p_title), ''),
+    case when v_is_instant then 'Instant session' else 'Custom session' end);
+
+  v_problems := session_approval.check_proposal(
+    v_caller.id, p_patient_id, p_start_time, p_session_date, p_session_time, v_time_zone,
+    p_duration_minutes, p_session_type, v_title, p_notes, v_is_instant, p_request_key);
+  if v_problems <> '{}' then
+    perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The proposal is not valid', v_problems);
+  end if;
+
+  select p.start_time, p.occurs_twice
+  into v_start, v_occurs_twice
+  from session_approval.proposed_start(
+    v_is_instant, p_start_time, p_session_date + p_session_time, v_time_zone) p;
+
+  insert into public.sessions (
+    user_id, therapist_id, created_by, status, requires_approval, is_instant, session_type, title,
+    notes, start_time, end_time, duration_minutes, time_zone, scheduled_date, scheduled_time,
+    approval_expires_at, request_key
+  )
+  values (
+    p_patient_id, v_caller.id, v_caller.id, 'pending_approval', true, v_is_instant, p_session_type,
+    v_title, p_notes, v_start, v_start + make_interval(mins => p_duration_minutes),
+    p_duration_minutes, v_time_zone, (v_start at time zone v_time_zone)::date,
+    (v_start at time zone v_time_zone)::time,
+    case
+      when v_is_instant then now() + v_settings.instant_ttl
+      else least(v_start, now() + v_settings.pending_ttl)
+    end,
+    p_request_key
+  )
+  on conflict (created_by, request_key) where request_key is not null do nothing
+  returning id into v_session_id;
+
+  if not found then
+    select s.id
+    into v_session_id
+    from public.sessions s
+    where s.created_by = v_caller.id
+      and s.request_key = p_request_key
+      and s.user_id = p_patient_id
+      and s.is_instant = v_is_instant
+      and (v_is_instant or s.start_time = v_start)
+      and s.duration_minutes = p_duration_minutes
+      and s.session_type = p_session_type
+      and s.title = v_title
+      and s.notes is not distinct from p_notes;
+
+    if not found then
+      perform session_approval.refuse(
+        422, 'IDEMPOTENCY_CONFLICT', 'This idempotency key was used for another proposal');
+    end if;
+  elsif not v_is_instant and v_start <= now() then
+    -- Checked last, so that a retry that arrives after the start still finds its session.
+    perform session_approval.refuse(
+      400, 'VALIDATION_ERROR', 'The proposal is not valid',
+      jsonb_build_object(
+        case when p_start_time is null then 'session_time' else 'start_time' end,
+        'must be in the future'));
+  end if;
+
+  return query
+  select
+    d.*, null::integer, null::boolean, null::boolean, null::timestamptz,
+    'Session proposed. Waiting for the client''s approval.' || case
+      when v_occurs_twice then ' That time occurs twice on that day; the first one was taken.'
+      else ''
+    end,
+    case when v_is_instant then session_approval.room_for(d.id) end
+  from session_approval.session_details d
+  where d.id = v_session_id;
+end
+$$;
+
+create or replace function public.create_custom_session(
+  p_patient_id uuid,
+  p_start_time timestamptz default null,
+  p_session_date date default null,
+  p_session_time time default null,
+  p_time_zone text default null,
+  p_duration_minutes integer default 30,
+  p_session_type text default 'video',
+  p_title text default null,
+  p_notes text default null,
+  p_is_instant boolean default false,
+  p_request_key text default null
+)
+returns setof session_approval.session_outcomes
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$
+  select *
+  from session_approval.create_custom_session(
+    p_patient_id, p_start_time, p_session_date, p_session_time, p_time_zone, p_duration_minutes,
+    p_session_type, p_title, p_notes, p_is_instant, p_request_key)
+$$;
+
+comment on function public.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) is
+  'Propose a session to a client, as the signed-in therapist: scheduled (p_start_time, or p_session_date, '
+  'p_session_time and p_time_zone) or instant. Returns the session. Refuses with 400, 401, 403, 422.';
+comment on function session_approval.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) is 'The room behind public.create_custom_session.';
+
+revoke all on function public.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) from public, anon, authenticated, service_role;
+revoke all on function session_approval.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) from public, anon, authenticated, service_role;
+grant execute on function public.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) to authenticated, service_role;
+grant execute on function session_approval.create_custom_session(
+  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+) to authenticated, service_role;

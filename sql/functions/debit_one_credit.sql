@@ -1,0 +1,53 @@
+-- Take exactly one credit from exactly one of a client's lots, for a session, and say which lot paid.
+--
+-- Burn order: soonest expiry first (none last), then oldest, then id.
+-- Locks every lot of the client that can pay, in id order. Locking just the first would not do: a second
+-- approval would wait for that row, find it spent, and be refused although another lot could pay.
+--
+-- Refusals: 402 INSUFFICIENT_CREDITS (details: required, available, short_by; credits).
+
+create or replace function session_approval.debit_one_credit(p_user_id uuid, p_session_id uuid)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_lot_id uuid;
+begin
+  with locked as materialized (
+    select l.id, l.expires_at, l.created_at
+    from session_approval.spendable_lots l
+    where l.user_id = p_user_id
+    order by l.id
+    for no key update
+  )
+  select k.id
+  into v_lot_id
+  from locked k
+  order by k.expires_at nulls last, k.created_at, k.id
+  limit 1;
+
+  if not found then
+    perform session_approval.refuse(
+      402, 'INSUFFICIENT_CREDITS', 'Insufficient credits',
+      jsonb_build_object('required', 1, 'available', 0, 'short_by', 1));
+  end if;
+
+  perform session_approval.note_credit_entry(
+    jsonb_build_object('kind', 'approval', 'session_id', p_session_id, 'actor_id', p_user_id));
+
+  update public.user_credits l
+  set credits_balance = l.credits_balance - 1
+  where l.id = v_lot_id;
+
+  return v_lot_id;
+end
+$$;
+
+comment on function session_approval.debit_one_credit(uuid, uuid) is
+  'Take one credit from the lot that must pay first; returns the lot. 402 when no lot can pay.';
+
+revoke all on function session_approval.debit_one_credit(uuid, uuid)
+  from public, anon, authenticated;

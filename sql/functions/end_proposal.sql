@@ -1,0 +1,61 @@
+-- End a proposal that its caller has locked: declined by the client or withdrawn by the therapist.
+-- The same person ending it the same way again gets the same answer.
+--
+-- Refusals: 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
+-- 400 VALIDATION_ERROR (reason too long).
+
+create or replace function session_approval.end_proposal(
+  p_session_id uuid,
+  p_actor_id uuid,
+  p_how text,
+  p_reason text
+)
+returns setof session_approval.session_outcomes
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_session session_approval.session_details;
+begin
+  select d.* into v_session from session_approval.session_details d where d.id = p_session_id;
+
+  if v_session.status = 'pending_approval' then
+    perform session_approval.note_status_change(p_actor_id, p_reason);
+
+    update public.sessions s
+    set
+      status = 'cancelled',
+      cancellation_reason = p_how,
+      cancelled_by = p_actor_id,
+      cancelled_at = now()
+    where s.id = p_session_id;
+  elsif v_session.cancellation_reason = 'expired' then
+    perform session_approval.refuse(
+      410, 'SESSION_EXPIRED', 'Nobody answered this request in time',
+      jsonb_build_object('approval_expires_at', v_session.approval_expires_at));
+  elsif (v_session.cancellation_reason = p_how
+    and v_session.cancelled_by = p_actor_id::text) is not true
+  then
+    perform session_approval.refuse(
+      409, 'SESSION_NOT_PENDING', 'Session not found or not pending approval',
+      jsonb_build_object(
+        'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
+  end if;
+
+  return query
+  select
+    d.*, null::integer, null::boolean, false, null::timestamptz,
+    case p_how when 'declined' then 'Session declined.' else 'Session withdrawn.' end,
+    null::jsonb
+  from session_approval.session_details d
+  where d.id = p_session_id;
+end
+$$;
+
+comment on function session_approval.end_proposal(uuid, uuid, text, text) is
+  'End a waiting proposal as declined or withdrawn; refuses with 400, 409, 410.';
+
+revoke all on function session_approval.end_proposal(uuid, uuid, text, text)
+  from public, anon, authenticated;

@@ -1,0 +1,90 @@
+-- What the caller can spend, lot by lot in the order in which they pay, and the latest 100 changes.
+--
+-- Caller: anybody active, as the token's subject. Units are credits. total_credits and active_credits are
+-- the names that older screens read: all that is in the lots, and what can be spent.
+--
+-- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
+
+create or replace function session_approval.get_credits()
+returns table (
+  credits_balance integer,
+  total_credits integer,
+  active_credits integer,
+  is_low boolean,
+  lots jsonb,
+  history jsonb
+)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_balance integer := session_approval.spendable_balance(v_caller.id);
+begin
+  return query
+  select
+    v_balance,
+    (
+      select coalesce(sum(l.credits_balance), 0)::integer
+      from public.user_credits l
+      where l.user_id = v_caller.id
+    ),
+    v_balance,
+    v_balance <= settings.low_balance,
+    (
+      select coalesce(jsonb_agg(jsonb_build_object(
+        'id', l.id,
+        'credits_balance', l.credits_balance,
+        'expires_at', l.expires_at,
+        'created_at', session_approval.instant(l.created_at),
+        'is_spendable', spendable.id is not null
+      ) order by l.expires_at nulls last, l.created_at, l.id), '[]')
+      from public.user_credits l
+      left join session_approval.spendable_lots spendable on spendable.id = l.id
+      where l.user_id = v_caller.id
+        and l.credits_balance <> 0
+    ),
+    (
+      select coalesce(jsonb_agg(to_jsonb(h) order by h.id desc), '[]')
+      from (
+        select
+          e.id, e.kind, e.delta, e.balance_after, e.lot_id, e.session_id, s.title as session_title,
+          e.reason, e.created_at
+        from session_approval.credit_ledger e
+        left join public.sessions s on s.id = e.session_id
+        where e.user_id = v_caller.id
+        order by e.id desc
+        limit 100
+      ) h
+    )
+  from session_approval.settings settings;
+end
+$$;
+
+create or replace function public.get_credits()
+returns table (
+  credits_balance integer,
+  total_credits integer,
+  active_credits integer,
+  is_low boolean,
+  lots jsonb,
+  history jsonb
+)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$ select * from session_approval.get_credits() $$;
+
+comment on function public.get_credits() is
+  'Your credits: the balance an approval would see, each lot, and the latest changes. '
+  'Refuses with 401, 403.';
+comment on function session_approval.get_credits() is 'The room behind public.get_credits.';
+
+revoke all on function public.get_credits() from public, anon, authenticated, service_role;
+revoke all on function session_approval.get_credits()
+  from public, anon, authenticated, service_role;
+grant execute on function public.get_credits() to authenticated, service_role;
+grant execute on function session_approval.get_credits() to authenticated, service_role;

@@ -1,0 +1,47 @@
+-- Who is acting: proved from the token, never believed from a parameter.
+--
+-- A signed-in person can only act as the token's subject. service_role and operators at a psql prompt
+-- act for the person they name. Either way that person must exist and be active.
+--
+-- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
+
+create or replace function session_approval.prove_caller(p_user_id uuid)
+returns session_approval.people
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_person session_approval.people;
+begin
+  if p_user_id is null
+    or session_approval.acting_role() = 'anon'
+    or (session_approval.acting_role() = 'authenticated' and auth.uid() is null)
+  then
+    perform session_approval.refuse(401, 'AUTHENTICATION_ERROR', 'Please sign in');
+  end if;
+
+  if session_approval.acting_role() = 'authenticated' and p_user_id <> auth.uid() then
+    perform session_approval.refuse(
+      403, 'AUTHORIZATION_ERROR', 'You can only act as yourself');
+  end if;
+
+  select p.*
+  into v_person
+  from session_approval.people p
+  where p.id = p_user_id;
+
+  if not found or not v_person.is_active then
+    perform session_approval.refuse(
+      403, 'AUTHORIZATION_ERROR', 'This account is not active');
+  end if;
+
+  return v_person;
+end
+$$;
+
+comment on function session_approval.prove_caller(uuid) is
+  'The active person who is acting, or 401 or 403.';
+
+revoke all on function session_approval.prove_caller(uuid) from public, anon, authenticated;

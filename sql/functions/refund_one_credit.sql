@@ -1,0 +1,69 @@
+-- Give the credit that a session took back to the very lot that paid, and say until when it can be used.
+--
+-- A lot that has expired since gets the installation's grace period for this one credit; whatever else was
+-- left in it is written off first, so that a refund never revives it. A lot that is gone is made anew.
+-- Locks: the lot. The caller has locked the session.
+
+create or replace function session_approval.refund_one_credit(
+  p_session_id uuid,
+  p_actor_id uuid,
+  out expires_at timestamptz
+)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_note constant jsonb := jsonb_build_object(
+    'kind', 'refund', 'session_id', p_session_id, 'actor_id', p_actor_id);
+  v_grace constant timestamptz := (
+    select now() + settings.refund_grace from session_approval.settings settings
+  );
+  v_session record;
+  v_lot record;
+begin
+  select s.user_id, s.credit_lot_id
+  into v_session
+  from public.sessions s
+  where s.id = p_session_id;
+
+  select l.id, l.credits_balance, l.expires_at, l.expires_at <= now() as has_expired
+  into v_lot
+  from public.user_credits l
+  where l.id = v_session.credit_lot_id
+  for no key update;
+
+  if not found then
+    perform session_approval.note_credit_entry(v_note);
+
+    insert into public.user_credits (user_id, user_type, credits_balance, expires_at)
+    select v_session.user_id, p.user_type, 1, v_grace
+    from session_approval.people p
+    where p.id = v_session.user_id
+    returning user_credits.expires_at into expires_at;
+
+    return;
+  end if;
+
+  if v_lot.has_expired then
+    perform session_approval.expire_lot(v_lot.id);
+  end if;
+
+  perform session_approval.note_credit_entry(v_note);
+
+  update public.user_credits l
+  set
+    credits_balance = l.credits_balance + 1,
+    status = 'active',
+    expires_at = case when v_lot.has_expired then v_grace else l.expires_at end
+  where l.id = v_lot.id
+  returning l.expires_at into expires_at;
+end
+$$;
+
+comment on function session_approval.refund_one_credit(uuid, uuid) is
+  'Return a session''s credit to the lot that paid; when the credit stops paying, null never.';
+
+revoke all on function session_approval.refund_one_credit(uuid, uuid)
+  from public, anon, authenticated;

@@ -1,0 +1,14 @@
+-- The video room's name, a function of the session's id: every retry names the same room, and nothing is
+-- orphaned. 34 characters, so that domain and name fit the older limit of 41 for short domains.
+
+create or replace function session_approval.room_name(p_session_id uuid)
+returns text
+language sql
+immutable
+security invoker
+set search_path = ''
+as $$ select 's-' || replace(p_session_id::text, '-', '') $$;
+
+comment on function session_approval.room_name(uuid) is 'The name of a session''s video room.';
+
+revoke all on function session_approval.room_name(uuid) from public, anon, authenticated;

@@ -1,0 +1,59 @@
+-- The whole database on one screen: what holds data first, then what reads it, then what guards it.
+-- psql -X -1 -v ON_ERROR_STOP=1 -f sql/install.sql    (safe to run again: the second run changes nothing)
+
+\ir migrations/0001_preconditions.sql
+\ir migrations/0002_schema.sql
+\ir migrations/0003_settings.sql
+\ir migrations/0004_people.sql
+\ir migrations/0005_sessions.sql
+\ir migrations/0006_user_credits.sql
+\ir migrations/0007_credit_ledger.sql
+\ir migrations/0008_session_events.sql
+
+\ir functions/instant.sql
+\ir views/clients.sql
+\ir views/spendable_lots.sql
+\ir views/session_details.sql
+\ir views/session_outcomes.sql
+\ir views/session_histories.sql
+
+\ir functions/refuse.sql
+\ir functions/acting_role.sql
+\ir functions/prove_caller.sql
+\ir functions/is_time_zone.sql
+\ir functions/local_time_to_instant.sql
+\ir functions/proposed_start.sql
+\ir functions/check_proposal.sql
+\ir functions/room_name.sql
+\ir functions/room_for.sql
+\ir functions/note_credit_entry.sql
+\ir functions/note_status_change.sql
+\ir functions/spendable_balance.sql
+\ir functions/debit_one_credit.sql
+\ir functions/expire_lot.sql
+\ir functions/refund_one_credit.sql
+\ir functions/cancellation_terms.sql
+\ir functions/end_proposal.sql
+
+\ir functions/create_custom_session.sql
+\ir functions/approve_session_and_deduct_credit.sql
+\ir functions/decline_session.sql
+\ir functions/cancel_session.sql
+\ir functions/preview_cancellation.sql
+\ir functions/join_session.sql
+\ir functions/finish_session.sql
+\ir functions/list_pending_sessions.sql
+\ir functions/list_sessions.sql
+\ir functions/get_session.sql
+\ir functions/list_clients.sql
+\ir functions/get_credits.sql
+
+\ir triggers/sessions_guard.sql
+\ir triggers/sessions_events.sql
+\ir triggers/user_credits_guard.sql
+\ir triggers/user_credits_ledger.sql
+
+\ir policies/sessions.sql
+\ir policies/user_credits.sql
+
+\ir reload.sql

@@ -1,0 +1,61 @@
+-- Every change of every credit balance, whoever made it: the sum of a lot's entries is its balance.
+-- No foreign keys: the history outlives a deleted lot, session or person, and deleting them goes on working.
+
+create table if not exists session_approval.credit_ledger (
+  id bigint generated always as identity,
+  lot_id uuid not null,
+  user_id uuid not null,
+  session_id uuid,
+  kind text not null,
+  delta integer not null,
+  balance_after integer not null,
+  actor_id uuid,
+  reason text,
+  source text,
+  reference text,
+  created_at timestamptz not null default now(),
+  constraint credit_ledger_pkey primary key (id),
+  constraint kind_is_known check (
+    kind in ('opening', 'grant', 'approval', 'refund', 'expiry', 'external')
+  ),
+  constraint an_approval_takes_one_credit_for_a_session check (
+    kind <> 'approval' or (delta = -1 and session_id is not null)
+  ),
+  constraint a_refund_returns_one_credit_for_a_session check (
+    kind <> 'refund' or (delta = 1 and session_id is not null)
+  )
+);
+
+-- Reconciling a lot, and the opening entry of a lot that has none yet.
+create index if not exists credit_ledger_lot_id_idx on session_approval.credit_ledger (lot_id, id);
+-- get_credits: one client's history, newest first.
+create index if not exists credit_ledger_user_id_idx
+  on session_approval.credit_ledger (user_id, id desc);
+-- A session is paid at most once and refunded at most once; the last line of defence behind the locks.
+create unique index if not exists credit_ledger_session_id_kind_idx
+  on session_approval.credit_ledger (session_id, kind)
+  where kind in ('approval', 'refund');
+
+revoke all on session_approval.credit_ledger from public, anon, authenticated, service_role;
+grant select on session_approval.credit_ledger to service_role;
+
+comment on table session_approval.credit_ledger is
+  'Append-only: one row for every change of any user_credits.credits_balance. Units are credits.';
+comment on column session_approval.credit_ledger.id is 'In the order in which the changes were made.';
+comment on column session_approval.credit_ledger.lot_id is 'The row of user_credits that changed.';
+comment on column session_approval.credit_ledger.user_id is 'Whose credits.';
+comment on column session_approval.credit_ledger.session_id is
+  'The session that was paid or refunded, where one was.';
+comment on column session_approval.credit_ledger.kind is
+  'opening: found at install. grant: bought or given. approval: paid for a session. refund: returned '
+  'from one. expiry: written off. external: changed by something other than these functions.';
+comment on column session_approval.credit_ledger.delta is 'Credits added, or taken when negative.';
+comment on column session_approval.credit_ledger.balance_after is 'Credits in the lot afterwards.';
+comment on column session_approval.credit_ledger.actor_id is
+  'The person who did it, where the database knows one.';
+comment on column session_approval.credit_ledger.reason is 'In the actor''s words.';
+comment on column session_approval.credit_ledger.source is
+  'Of a grant: who paid, such as the payment provider. Of an external change: the database role.';
+comment on column session_approval.credit_ledger.reference is
+  'Of a grant: the payment''s own id; one reference of one source is one grant.';
+comment on column session_approval.credit_ledger.created_at is 'When, by the database''s clock.';

@@ -1,0 +1,20 @@
+-- Who sees which credits, where row level security is on. Where it is off it stays off: switching it on
+-- would hide rows from readers that work today. To switch it on, enable it and run the install again:
+--   alter table public.user_credits enable row level security;
+
+do $$
+begin
+  if not (
+    select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.user_credits'::regclass
+  ) then
+    return;
+  end if;
+
+  drop policy if exists "Clients see their own credits" on public.user_credits;
+  create policy "Clients see their own credits"
+    on public.user_credits
+    for select
+    to authenticated
+    using ((select auth.uid()) = user_id);
+end
+$$;

@@ -1,0 +1,52 @@
+-- Every change of a session's status leaves one event, whoever makes it.
+--
+-- The functions name the actor and the reason beforehand (note_status_change); for anybody else's change the
+-- actor is the token's subject, if there is one.
+
+create or replace function session_approval.record_session_event()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_note jsonb := nullif(current_setting('session_approval.status_change', true), '')::jsonb;
+begin
+  if v_note is not null then
+    perform set_config('session_approval.status_change', '', true);
+  end if;
+
+  insert into session_approval.session_events (session_id, from_status, to_status, actor_id, reason)
+  values (
+    new.id,
+    case when tg_op = 'UPDATE' then old.status end,
+    new.status,
+    coalesce((v_note ->> 'actor_id')::uuid, auth.uid()),
+    v_note ->> 'reason'
+  );
+
+  return null;
+end
+$$;
+
+comment on function session_approval.record_session_event() is
+  'Writes one row of session_events for a new session or a changed status.';
+
+revoke all on function session_approval.record_session_event() from public, anon, authenticated;
+
+drop trigger if exists session_approval_event on public.sessions;
+create trigger session_approval_event
+after update on public.sessions
+for each row
+when (old.status is distinct from new.status)
+execute function session_approval.record_session_event();
+
+drop trigger if exists session_approval_first_event on public.sessions;
+create trigger session_approval_first_event
+after insert on public.sessions
+for each row execute function session_approval.record_session_event();
+
+comment on trigger session_approval_event on public.sessions is
+  'Every change of status leaves a row in session_approval.session_events.';
+comment on trigger session_approval_first_event on public.sessions is
+  'Every new session leaves a row in session_approval.session_events.';

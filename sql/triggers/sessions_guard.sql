@@ -1,0 +1,84 @@
+-- A session that needs approval is moved by the functions alone: people with a token cannot write past them,
+-- whatever row level security lets through. service_role and the owner can; what they do is recorded.
+--
+-- The trigger is security invoker, so that current_user is the role that writes: a person's when the UPDATE
+-- came straight from one, the functions' owner when it came from a function.
+--
+-- Refusals: 403 AUTHORIZATION_ERROR.
+
+create or replace function session_approval.guard_session()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+declare
+  v_approved constant text[] := array[
+    'scheduled', 'confirmed', 'in_progress', 'completed', 'no_show'
+  ];
+begin
+  if current_user not in ('anon', 'authenticated') then
+    return new;
+  end if;
+
+  if tg_op = 'INSERT' then
+    if new.requires_approval or new.status = 'pending_approval' then
+      raise sqlstate 'PT403' using
+        message = 'A session that needs approval is proposed with create_custom_session',
+        hint = 'AUTHORIZATION_ERROR',
+        detail = 'null';
+    end if;
+
+    return new;
+  end if;
+
+  if not (
+    old.requires_approval is true
+    or new.requires_approval is true
+    or old.status = 'pending_approval'
+    or new.status = 'pending_approval'
+  ) then
+    return new;
+  end if;
+
+  if (
+      old.status in ('pending_approval', 'cancelled')
+      and new.status = any (v_approved)
+    )
+    or (old.status <> 'pending_approval' and new.status = 'pending_approval')
+    or (
+      old.status = 'pending_approval'
+      and (old.start_time, old.end_time, old.duration_minutes)
+        is distinct from (new.start_time, new.end_time, new.duration_minutes)
+    )
+    or (
+      old.id, old.user_id, old.therapist_id, old.requires_approval, old.is_instant, old.created_by,
+      old.approval_expires_at, old.approved_at, old.credit_lot_id, old.request_key
+    ) is distinct from (
+      new.id, new.user_id, new.therapist_id, new.requires_approval, new.is_instant, new.created_by,
+      new.approval_expires_at, new.approved_at, new.credit_lot_id, new.request_key
+    )
+  then
+    raise sqlstate 'PT403' using
+      message = 'A session that needs approval is changed with its own functions only',
+      hint = 'AUTHORIZATION_ERROR',
+      detail = 'null';
+  end if;
+
+  return new;
+end
+$$;
+
+comment on function session_approval.guard_session() is
+  'Refuses (403) a direct write by anon or authenticated that would approve a session, move it while it '
+  'waits, or change who it belongs to and what paid for it.';
+
+revoke all on function session_approval.guard_session() from public, anon, authenticated;
+
+drop trigger if exists session_approval_guard on public.sessions;
+create trigger session_approval_guard
+before insert or update on public.sessions
+for each row execute function session_approval.guard_session();
+
+comment on trigger session_approval_guard on public.sessions is
+  'Sessions that need approval are moved by their functions only.';

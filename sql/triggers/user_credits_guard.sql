@@ -1,0 +1,36 @@
+-- Credits are money: nobody with a person's token writes them, whatever grants and policies let through.
+--
+-- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
+--
+-- Refusals: 403 AUTHORIZATION_ERROR.
+
+create or replace function session_approval.guard_credits()
+returns trigger
+language plpgsql
+security invoker
+set search_path = ''
+as $$
+begin
+  if current_user in ('anon', 'authenticated') then
+    raise sqlstate 'PT403' using
+      message = 'Credits are changed by the server only',
+      hint = 'AUTHORIZATION_ERROR',
+      detail = 'null';
+  end if;
+
+  return null;
+end
+$$;
+
+comment on function session_approval.guard_credits() is
+  'Refuses (403) every direct write of credits by anon or authenticated.';
+
+revoke all on function session_approval.guard_credits() from public, anon, authenticated;
+
+drop trigger if exists session_approval_guard on public.user_credits;
+create trigger session_approval_guard
+before insert or update or delete or truncate on public.user_credits
+for each statement execute function session_approval.guard_credits();
+
+comment on trigger session_approval_guard on public.user_credits is
+  'Nobody with a person''s token writes credits.';

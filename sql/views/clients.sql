@@ -1,0 +1,11 @@
+-- Who can be proposed a session, declared once: everybody active whose account is a client's.
+
+create or replace view session_approval.clients as
+select p.id, p.full_name, p.email
+from session_approval.people p
+where p.is_active
+  and p.user_type in ('individual', 'user');
+
+revoke all on session_approval.clients from public, anon, authenticated;
+
+comment on view session_approval.clients is 'The people to whom a therapist may propose sessions.';

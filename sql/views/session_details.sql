@@ -1,0 +1,62 @@
+-- The public shape of a session, declared once: every function that answers with sessions returns its rows.
+--
+-- It is granted to nobody. Which rows a caller gets is decided by the function that reads it; a view in an
+-- exposed schema would have to leave that to row level security, which an installation may have switched off.
+-- A proposal that nobody answered in time reads as cancelled from that moment on, swept or not, and where
+-- the room is stays hidden until approval, also when older code wrote it into a waiting row.
+
+create or replace view session_approval.session_details as
+select
+  s.id,
+  s.user_id,
+  s.therapist_id,
+  s.title::text as title,
+  s.description::text as description,
+  s.notes::text as notes,
+  s.scheduled_date::date as scheduled_date,
+  s.scheduled_time::time as scheduled_time,
+  s.start_time,
+  s.end_time,
+  coalesce(
+    s.duration_minutes, (extract(epoch from s.end_time - s.start_time) / 60)::integer
+  ) as duration_minutes,
+  s.session_type::text as session_type,
+  case when expired.now then 'cancelled' else s.status::text end as status,
+  session_approval.instant(s.created_at) as created_at,
+  coalesce(s.is_instant, false) as is_instant,
+  coalesce(s.requires_approval, false) as requires_approval,
+  s.created_by,
+  s.approval_expires_at,
+  s.approved_at,
+  s.time_zone,
+  case when s.status <> 'pending_approval' then s.session_url::text end as session_url,
+  case when s.status <> 'pending_approval' then s.room_name::text end as room_name,
+  case when s.status <> 'pending_approval' then s.daily_room_url::text end as daily_room_url,
+  case when s.status <> 'pending_approval' then s.daily_room_name::text end as daily_room_name,
+  case
+    when s.status in ('scheduled', 'confirmed', 'in_progress') then s.start_time - settings.join_early
+  end as join_opens_at,
+  case when expired.now then 'expired' else s.cancellation_reason::text end as cancellation_reason,
+  s.cancelled_by::text as cancelled_by,
+  case
+    when expired.now then s.approval_expires_at
+    else session_approval.instant(s.cancelled_at)
+  end as cancelled_at,
+  jsonb_build_object(
+    'id', s.therapist_id, 'full_name', therapist.full_name, 'email', therapist.email
+  ) as therapist,
+  jsonb_build_object(
+    'id', s.user_id, 'full_name', client.full_name, 'email', client.email
+  ) as client
+from public.sessions s
+cross join session_approval.settings settings
+cross join lateral (
+  select (s.status = 'pending_approval' and s.approval_expires_at <= now()) is true as now
+) expired
+left join session_approval.people therapist on therapist.id = s.therapist_id
+left join session_approval.people client on client.id = s.user_id;
+
+revoke all on session_approval.session_details from public, anon, authenticated;
+
+comment on view session_approval.session_details is
+  'The public shape of a session: what create, approve, list and get answer with.';

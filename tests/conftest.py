@@ -1,0 +1,111 @@
+"""Fixtures that read like people, on a real Postgres."""
+
+import json
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests import people
+from tests.people import Connection, Person
+from tests.servers import Server, running_server
+
+_SERVER = pytest.StashKey[Server]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the server before the header, so that the header can say which one it is."""
+    if config.option.collectonly or config.option.help:
+        return
+    lent = running_server()
+    config.stash[_SERVER] = lent.__enter__()
+    config.add_cleanup(lambda: lent.__exit__(None, None, None) and None)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which Postgres the tests run on."""
+    if _SERVER not in config.stash:
+        return "postgres: not started"
+    server = config.stash[_SERVER]
+    with people.connect(server.address) as db:
+        row = db.execute("show server_version").fetchone()
+    return f"postgres: {row and row['server_version']}, {server.backend}"
+
+
+@pytest.fixture(scope="session")
+def server(pytestconfig: pytest.Config) -> Server:
+    """The Postgres server of this run."""
+    return pytestconfig.stash[_SERVER]
+
+
+@pytest.fixture
+def own_database(server: Server) -> Iterator[str]:
+    """The address of a database of this test's own, for what must commit."""
+    with server.database(f"test_{uuid4().hex[:12]}") as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def shared_database(server: Server) -> Iterator[str]:
+    """The address of a database whose tests all roll back."""
+    with server.database(f"test_shared_{uuid4().hex[:8]}") as address:
+        yield address
+
+
+@pytest.fixture
+def db(shared_database: str) -> Iterator[Connection]:
+    """A connection whose every change is rolled back."""
+    with people.connect(shared_database, autocommit=False) as connection:
+        yield connection
+        connection.rollback()
+
+
+@pytest.fixture
+def therapist(db: Connection) -> Person:
+    """A therapist."""
+    return people.add_person(db, "therapist")
+
+
+@pytest.fixture
+def client(db: Connection) -> Person:
+    """A client without credits."""
+    return people.add_person(db, "individual")
+
+
+@pytest.fixture
+def stranger(db: Connection) -> Person:
+    """A client who has nothing to do with the others."""
+    return people.add_person(db, "individual")
+
+
+class Refusal:
+    """What a refused call said."""
+
+    details: Any = None
+    message: str = ""
+
+
+class Refused(Protocol):
+    """Expect a refusal with an HTTP status and a code."""
+
+    def __call__(self, status: int, code: str) -> AbstractContextManager[Refusal]: ...
+
+
+@pytest.fixture
+def refused(db: Connection) -> Refused:
+    """Expect a refusal; the transaction goes on after it."""
+
+    @contextmanager
+    def expect(status: int, code: str) -> Iterator[Refusal]:
+        refusal = Refusal()
+        with pytest.raises(psycopg.Error) as caught, db.transaction():
+            yield refusal
+        said = caught.value.diag
+        assert (said.sqlstate, said.message_hint) == (f"PT{status}", code), caught.value
+        refusal.details = json.loads(said.message_detail or "null")
+        refusal.message = said.message_primary or ""
+
+    return expect

@@ -1,0 +1,125 @@
+"""The people of the tests, and what they do to a database, in their own words."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+Row = dict[str, Any]
+Connection = psycopg.Connection[Row]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody in the application's users table."""
+
+    id: UUID
+    email: str
+    full_name: str
+    user_type: str
+
+
+def connect(address: str, *, autocommit: bool = True) -> Connection:
+    """Open a connection as the owner, whose rows are dictionaries."""
+    return psycopg.connect(address, autocommit=autocommit, row_factory=dict_row)
+
+
+def add_person(
+    db: Connection, user_type: str, full_name: str | None = None, *, is_active: bool = True
+) -> Person:
+    """Add somebody of a kind: therapist, individual, user, partner."""
+    person_id = uuid4()
+    name = full_name or f"{user_type.capitalize()} {person_id.hex[:6]}"
+    email = f"{person_id.hex[:12]}@example.org"
+    db.execute(
+        "insert into public.users (id, email, full_name, user_type, is_active)"
+        " values (%s, %s, %s, %s, %s)",
+        (person_id, email, name, user_type, is_active),
+    )
+    return Person(person_id, email, name, user_type)
+
+
+def give_credits(
+    db: Connection,
+    client: Person,
+    amount: int = 1,
+    *,
+    expires_at: datetime | str | None = None,
+    created_at: datetime | str = "now",
+) -> UUID:
+    """Add a lot to a client's wallet, as the application does, and return its id."""
+    row = db.execute(
+        "insert into public.user_credits"
+        " (user_id, user_type, credits_balance, expires_at, created_at)"
+        " values (%s, 'individual', %s, %s, %s) returning id",
+        (client.id, amount, expires_at, created_at),
+    ).fetchone()
+    assert row is not None
+    lot_id: UUID = row["id"]
+    return lot_id
+
+
+@contextmanager
+def act_as(db: Connection, person: Person | None, role: str = "authenticated") -> Iterator[None]:
+    """Within the block the connection is what PostgREST makes of the person's token."""
+    claims = {"role": role} if person is None else {"role": role, "sub": str(person.id)}
+    with db.transaction():
+        db.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
+        db.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
+        yield
+        db.execute("select set_config('request.jwt.claims', '', true)")
+        db.execute("reset role")
+
+
+def call(db: Connection, person: Person | None, function: str, **arguments: Any) -> list[Row]:
+    """Call a public function as a person, and return its rows."""
+    statement = sql.SQL("select * from public.{}({})").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(
+            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name))
+            for name in arguments
+        ),
+    )
+    with act_as(db, person):
+        return db.execute(statement, arguments).fetchall()
+
+
+def propose(db: Connection, therapist: Person, client: Person, **arguments: Any) -> Row:
+    """Propose a session, tomorrow unless said otherwise, and return it."""
+    if not arguments.get("p_is_instant") and not {"p_start_time", "p_session_date"} & set(arguments):
+        arguments["p_start_time"] = "tomorrow 10:00+00"
+    [session] = call(
+        db, therapist, "create_custom_session", p_patient_id=client.id, **arguments
+    )
+    return session
+
+
+def approve(db: Connection, client: Person, session: Row) -> Row:
+    """Approve a session as its client, and return it."""
+    [approved] = call(
+        db, client, "approve_session_and_deduct_credit", p_session_id=session["id"]
+    )
+    return approved
+
+
+def ledger(db: Connection, client: Person) -> list[Row]:
+    """Return the ledger of one client, oldest first."""
+    return db.execute(
+        "select * from session_approval.credit_ledger where user_id = %s order by id", (client.id,)
+    ).fetchall()
+
+
+def balances(db: Connection, client: Person) -> list[int]:
+    """Return the balances of one client's lots, in the order in which they were added."""
+    rows = db.execute(
+        "select credits_balance from public.user_credits where user_id = %s order by created_at, id",
+        (client.id,),
+    )
+    return [row["credits_balance"] for row in rows]

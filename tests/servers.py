@@ -1,0 +1,137 @@
+"""Where the tests' Postgres comes from: embedded, a container, or any server by address."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from scripts.local import LOCAL, ROOT, StackError, database
+from scripts.local.postgres import EmbeddedPostgres
+
+# Tests throw their databases away: nothing has to survive a crash of the machine.
+_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_CONTAINER_IMAGE = os.environ.get("TEST_PG_IMAGE", "postgres:17")
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Postgres server with a template database that has the product installed."""
+
+    backend: str
+    address: str  # of its maintenance database
+    template: str
+
+    def uri(self, name: str) -> str:
+        """Return the address of one of its databases."""
+        parts = urlsplit(self.address)
+        return urlunsplit(parts._replace(path=f"/{name}", netloc=parts.netloc or ""))
+
+    def execute(self, statement: sql.Composed) -> None:
+        """Run a statement outside a transaction, in the maintenance database."""
+        with psycopg.connect(self.address, autocommit=True) as connection:
+            connection.execute(statement)
+
+    def drop(self, name: str) -> None:
+        """Remove a database, whoever is still connected to it."""
+        self.execute(
+            sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        )
+
+    def create(self, name: str, template: str) -> str:
+        """Make a database from a template and return its address."""
+        self.drop(name)
+        self.execute(
+            sql.SQL("create database {} template {}").format(
+                sql.Identifier(name), sql.Identifier(template)
+            )
+        )
+        return self.uri(name)
+
+    @contextmanager
+    def database(self, name: str) -> Iterator[str]:
+        """Lend a database with the product installed, and remove it afterwards."""
+        try:
+            yield self.create(name, self.template)
+        finally:
+            self.drop(name)
+
+
+@contextmanager
+def running_server() -> Iterator[Server]:
+    """Start, or find, the server that the environment asks for."""
+    if address := os.environ.get("TEST_DATABASE_URL"):
+        yield _prepared("the server at TEST_DATABASE_URL", address)
+    elif os.environ.get("TEST_PG_BACKEND", "embedded") == "container":
+        from testcontainers.community.postgres import PostgresContainer
+
+        try:
+            container = PostgresContainer(_CONTAINER_IMAGE, driver=None)
+            container.start()
+        except Exception as error:  # no daemon, or no such image: said, never hidden
+            pytest.exit(
+                f"TEST_PG_BACKEND=container, but {_CONTAINER_IMAGE} did not start: {error}\n"
+                "Start Docker, or unset TEST_PG_BACKEND to use the embedded server.",
+                returncode=3,
+            )
+        try:
+            yield _prepared(f"container {_CONTAINER_IMAGE}", container.get_connection_url())
+        finally:
+            container.stop()
+    else:
+        with _embedded() as embedded:
+            yield _prepared("embedded", embedded.uri())
+
+
+@contextmanager
+def _embedded() -> Iterator[EmbeddedPostgres]:
+    """Start the embedded server that test runs share; a second run at once gets one of its own."""
+    kept = EmbeddedPostgres(LOCAL / "tests" / "postgres", config=_FAST)
+    try:
+        kept.start()
+    except StackError as error:
+        if "is in use" not in str(error):
+            raise
+        with (
+            tempfile.TemporaryDirectory(prefix="session-approval-") as folder,
+            EmbeddedPostgres(Path(folder) / "pg", config=_FAST) as own,
+        ):
+            yield own
+        return
+    try:
+        yield kept
+    finally:
+        kept.stop()
+
+
+def _prepared(backend: str, address: str) -> Server:
+    """Install the product into a template database, named after the SQL that made it."""
+    digest = hashlib.sha256()
+    for file in sorted((ROOT / "sql").rglob("*.sql")):
+        digest.update(file.read_bytes())
+    server = Server(backend, address, f"session_approval_{digest.hexdigest()[:16]}")
+    with psycopg.connect(address, autocommit=True) as connection:
+        templates = [
+            name
+            for (name,) in connection.execute(
+                "select datname from pg_database where datname like 'session_approval_%'"
+            )
+        ]
+    if server.template not in templates:
+        for stale in templates:
+            server.drop(stale)
+        making = server.create(f"{server.template}_making", "template0")
+        database.apply(making, [database.SUPABASE, database.STARTER, database.INSTALL])
+        server.execute(
+            sql.SQL("alter database {} rename to {}").format(
+                sql.Identifier(f"{server.template}_making"), sql.Identifier(server.template)
+            )
+        )
+    return server

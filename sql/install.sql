@@ -26,6 +26,7 @@
 \ir functions/check_proposal.sql
 \ir functions/room_name.sql
 \ir functions/room_for.sql
+\ir functions/room_to_remove.sql
 \ir functions/note_credit_entry.sql
 \ir functions/note_status_change.sql
 \ir functions/spendable_balance.sql

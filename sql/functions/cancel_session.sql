@@ -78,7 +78,7 @@ begin
       when refund.lot_id is null then 'Session cancelled.'
       else 'Session cancelled. The credit was refunded.'
     end,
-    null::jsonb
+    session_approval.room_to_remove(d.id)
   from session_approval.session_details d
   left join session_approval.credit_ledger refund
     on refund.session_id = d.id

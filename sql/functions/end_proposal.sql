@@ -48,7 +48,7 @@ begin
   select
     d.*, null::integer, null::boolean, false, null::timestamptz,
     case p_how when 'declined' then 'Session declined.' else 'Session withdrawn.' end,
-    null::jsonb
+    session_approval.room_to_remove(d.id)
   from session_approval.session_details d
   where d.id = p_session_id;
 end

@@ -49,7 +49,7 @@ begin
   return query
   select
     d.*, null::integer, null::boolean, null::boolean, null::timestamptz, 'Session finished.',
-    null::jsonb
+    session_approval.room_to_remove(d.id)
   from session_approval.session_details d
   where d.id = p_session_id;
 end

@@ -17,4 +17,4 @@ revoke all on session_approval.session_outcomes from public, anon, authenticated
 comment on view session_approval.session_outcomes is
   'The shape of an act''s answer: a session, credits_balance_after (credits), already_approved, refunded, '
   'refund_expires_at (when the refunded credit stops paying; null never), message (a sentence for the '
-  'screen) and room (what the video room must be; null where none is needed).';
+  'screen) and room (the video room to make or to remove; null where there is none).';

@@ -1,0 +1,21 @@
+"""The session approval API: create_app() is the only place that knows all the rooms."""
+
+from flask import Flask
+
+from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video
+from api.config import MAX_BODY_BYTES, Settings, load_settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the WSGI application from the environment, or from settings given."""
+    settings = settings or load_settings()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined] - Flask's default provider has it
+    errors.register(app)
+    auth.register(app, settings)
+    rpc.register(app, settings)
+    video.register(app, settings)
+    for part in (therapist, sessions, video, credits, health, screens):
+        app.register_blueprint(part.routes)
+    return app

@@ -1,0 +1,64 @@
+"""What a request says, read into models; a refusal names every field that is wrong."""
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+from flask import request
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from api.errors import Refusal
+
+
+class Body(BaseModel):
+    """A JSON object in which every field is known."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the fields given, as parameters of a function; those left out are the function's to fill."""
+        given = self.model_dump(mode="json", exclude_none=True)
+        return {f"p_{name}": value for name, value in given.items()}
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+_UUID = TypeAdapter(UUID)
+
+
+def read_body(model: type[ModelT]) -> ModelT:
+    """Read the JSON body, or refuse with 400 VALIDATION_ERROR or 415 UNSUPPORTED_MEDIA_TYPE.
+
+    An empty body counts as an empty object, so that a POST without fields needs none.
+    """
+    raw = request.get_data()
+    if raw and not request.is_json:
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
+    return _validated(lambda: model.model_validate_json(raw or b"{}"))
+
+
+def read_query(model: type[ModelT]) -> ModelT:
+    """Read the query string, or refuse with 400 VALIDATION_ERROR."""
+    return _validated(lambda: model.model_validate(request.args.to_dict()))
+
+
+def read_id(raw: str) -> str:
+    """Read a session's id from a path, or refuse with 400 VALIDATION_ERROR."""
+    try:
+        return str(_UUID.validate_strings(raw))
+    except ValidationError as error:
+        raise _refusal({"session_id": "must be a UUID"}) from error
+
+
+def _validated(read: Any) -> Any:
+    try:
+        return read()
+    except ValidationError as error:
+        problems = {}
+        for problem in error.errors(include_input=False, include_url=False, include_context=False):
+            field = ".".join(str(part) for part in problem["loc"]) or "body"
+            problems[field] = problem["msg"]
+        raise _refusal(problems) from error
+
+
+def _refusal(problems: dict[str, str]) -> Refusal:
+    named = ", ".join(sorted(problems))
+    return Refusal(400, "VALIDATION_ERROR", f"The request is not valid: {named}", problems)

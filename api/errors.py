@@ -1,0 +1,67 @@
+"""Every failure, whoever raised it, as one JSON shape."""
+
+import logging
+from typing import Any
+
+from flask import Flask, Response, jsonify
+from werkzeug.exceptions import HTTPException
+
+_log = logging.getLogger(__name__)
+
+# What the web server itself refuses, in the words of the contract.
+_HTTP_CODES = {
+    400: "VALIDATION_ERROR",
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    413: "PAYLOAD_TOO_LARGE",
+    415: "UNSUPPORTED_MEDIA_TYPE",
+}
+
+
+class Refusal(Exception):
+    """A request that is answered with a refusal: status for HTTP, code for programs, words for people."""
+
+    def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
+        """Name the refusal; details is whatever helps the caller to do better."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+
+
+def register(app: Flask) -> None:
+    """Answer every failure of the application in the one shape."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _unexpected)
+
+
+def _shape(status: int, code: str, message: str, details: Any = None) -> Response:
+    body = {"success": False, "error": message, "code": code, "details": details}
+    response = jsonify(body)
+    response.status_code = status
+    return response
+
+
+def _refused(refusal: Refusal) -> Response:
+    response = _shape(refusal.status, refusal.code, refusal.message, refusal.details)
+    if refusal.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    response = _shape(
+        status, _HTTP_CODES.get(status, "HTTP_ERROR"), error.description or error.name
+    )
+    if allowed := getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def _unexpected(error: Exception) -> Response:
+    # The type alone: an exception's words may hold a token, a title or a note.
+    _log.error("unexpected %s", type(error).__name__, exc_info=error)
+    return _shape(500, "INTERNAL_ERROR", "Something went wrong on our side")

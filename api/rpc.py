@@ -1,0 +1,126 @@
+"""The only door to Postgres: one function call by PostgREST, as the caller, over one pooled client."""
+
+import json
+import logging
+from typing import Any
+
+import httpx
+from flask import Flask, current_app, g
+from postgrest import SyncPostgrestClient
+from postgrest.exceptions import APIError
+
+from api.config import CONNECT_TIMEOUT, RPC_TIMEOUT, Settings
+from api.errors import Refusal
+
+_log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
+# The columns that an act's row adds to the session's.
+_BESIDE = (
+    "credits_balance_after",
+    "already_approved",
+    "refunded",
+    "refund_expires_at",
+    "message",
+    "room",
+)
+
+_AWAY = "The service is not available right now. Please try again"
+_UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
+
+
+class Supabase:
+    """Calls database functions; one pool of connections for all callers of this worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open no connection yet; the first call does."""
+        self._url = settings.rest_url
+        self._apikey = settings.publishable_key
+        self._http = httpx.Client(
+            http2=False,
+            timeout=httpx.Timeout(RPC_TIMEOUT, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT),
+            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
+        )
+
+    def call(self, token: str, function: str, parameters: dict[str, Any]) -> list[Row]:
+        """Call a function and return its rows, or raise its refusal.
+
+        Refusals beside the function's own: 503 UPSTREAM_UNAVAILABLE (nothing was done),
+        504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that the
+        database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
+        """
+        # A client per call over the shared pool: its headers are this caller's alone. Never closed,
+        # for that would close the pool.
+        client = SyncPostgrestClient(
+            self._url,
+            headers={"apikey": self._apikey, "Authorization": f"Bearer {token}"},
+            http_client=self._http,
+            retry_enabled=False,
+        )
+        try:
+            rows: list[Row] = client.rpc(function, parameters).execute().data
+            return rows
+        except APIError as error:
+            raise _refusal(function, error) from error
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+            _log.warning("%s: cannot reach Supabase: %s", function, type(error).__name__)
+            raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
+            raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
+
+    def ping(self) -> None:
+        """Return when Supabase answers at all, else refuse with 503 UPSTREAM_UNAVAILABLE."""
+        try:
+            self._http.head(f"{self._url}/", headers={"apikey": self._apikey}).raise_for_status()
+        except httpx.HTTPError as error:
+            raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give the application its door to Postgres."""
+    app.extensions["supabase"] = Supabase(settings)
+
+
+def call(function: str, **parameters: Any) -> list[Row]:
+    """Call a function as the person who sent this request, and return its rows."""
+    rows: list[Row] = current_app.extensions["supabase"].call(g.token, function, parameters)
+    return rows
+
+
+def call_one(function: str, **parameters: Any) -> Row:
+    """Call a function that answers with exactly one row."""
+    [row] = call(function, **parameters)
+    return row
+
+
+def take(session: Row) -> Row:
+    """Take out of an act's row what stands beside the session itself, and return that."""
+    return {name: session.pop(name) for name in _BESIDE}
+
+
+def _refusal(function: str, error: APIError) -> Refusal:
+    """Turn what PostgREST said into a refusal: a function's own words pass, nobody else's do."""
+    code = str(error.code or "")
+    if code.startswith("PT") and code[2:].isdigit():
+        return Refusal(int(code[2:]), error.hint or "", error.message or "", _json(error.details))
+    if code in ("PGRST301", "PGRST302", "PGRST303"):
+        return Refusal(401, "AUTHENTICATION_ERROR", "Please sign in again")
+    if code == "42501":
+        return Refusal(403, "AUTHORIZATION_ERROR", "You may not do this")
+    if code[:2] in ("22", "23"):
+        return Refusal(400, "VALIDATION_ERROR", "A value is not one that the database accepts")
+    _log.error("%s: Supabase answered %s", function, code)
+    if code in ("500", "502", "504", "57014"):
+        return Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
+    return Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY)
+
+
+def _json(details: Any) -> Any:
+    if not isinstance(details, str):
+        return details
+    try:
+        return json.loads(details)
+    except ValueError:
+        return None

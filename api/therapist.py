@@ -1,0 +1,65 @@
+"""The therapist's routes: propose a session, find a client."""
+
+from datetime import date, time
+from typing import Annotated
+from uuid import UUID
+
+from flask import Blueprint, Response, request
+from pydantic import AfterValidator, AwareDatetime
+
+from api import auth, rpc
+from api.answers import answer
+from api.bodies import Body, read_body
+from api.video import offer_room
+
+routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
+routes.before_request(auth.sign_in)
+
+
+def _wall_clock(value: time) -> time:
+    if value.tzinfo is not None:
+        raise ValueError("must be a local time, without an offset: name its zone in time_zone")
+    return value
+
+
+class Proposal(Body):
+    """What a therapist proposes; the database knows what may be left out."""
+
+    patient_id: UUID
+    start_time: AwareDatetime | None = None
+    session_date: date | None = None
+    session_time: Annotated[time, AfterValidator(_wall_clock)] | None = None
+    time_zone: str | None = None
+    duration_minutes: int | None = None
+    session_type: str | None = None
+    title: str | None = None
+    notes: str | None = None
+    is_instant: bool | None = None
+
+
+@routes.post("/create-custom-session")
+def create_custom_session() -> Response:
+    """Propose a session to a client; it waits for their approval.
+
+    The header Idempotency-Key makes a repeated request safe: same key, same session.
+
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
+    422 IDEMPOTENCY_CONFLICT, 422 NONEXISTENT_LOCAL_TIME.
+    """
+    parameters = read_body(Proposal).parameters()
+    if key := request.headers.get("Idempotency-Key"):
+        parameters["p_request_key"] = key
+    session = rpc.call_one("create_custom_session", **parameters)
+    beside = rpc.take(session)
+    # Made beforehand so that joining is instant; where it is, nobody learns before approval.
+    offer_room(beside["room"])
+    return answer(session=session, message=beside["message"])
+
+
+@routes.get("/clients")
+def list_clients() -> Response:
+    """List the clients to whom the therapist may propose sessions.
+
+    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
+    """
+    return answer(clients=rpc.call("list_clients"))

@@ -1,0 +1,85 @@
+"""The routes into a video room, and what a request does about rooms beside its own work."""
+
+from typing import Any
+from uuid import UUID
+
+from flask import Blueprint, Flask, Response, current_app
+
+from api import auth, rpc
+from api.answers import answer
+from api.bodies import Body, read_body, read_id
+from api.config import Settings
+from api.errors import Refusal
+from api.rooms import RoomUnavailable, VideoProvider, provider
+
+routes = Blueprint("video", __name__, url_prefix="/api/sessions")
+routes.before_request(auth.sign_in)
+
+
+class Join(Body):
+    """Which session is joined, as the older screens name it."""
+
+    sessionId: UUID  # noqa: N815 - the field's published name
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give the application its provider of rooms."""
+    app.extensions["rooms"] = provider(settings)
+
+
+@routes.post("/<session_id>/join")
+def join(session_id: str) -> Response:
+    """Join one of the caller's sessions: the room's address and a token for this person alone.
+
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
+    404 SESSION_NOT_FOUND, 409 SESSION_NOT_APPROVED, 409 SESSION_CANCELLED, 409 SESSION_NOT_OPEN,
+    410 SESSION_OVER, 503 ROOM_UNAVAILABLE.
+    """
+    return _join(read_id(session_id))
+
+
+@routes.post("/join")
+def join_by_body() -> Response:
+    """Join as older screens do, with the session in the body; refuses as the other does."""
+    return _join(str(read_body(Join).sessionId))
+
+
+def _join(session_id: str) -> Response:
+    joined = rpc.call_one("join_session", p_session_id=session_id)
+    try:
+        room = _rooms().ensure(joined["room"])
+        token = _rooms().token(joined["attendance"])
+    except RoomUnavailable as unavailable:
+        raise Refusal(503, "ROOM_UNAVAILABLE", unavailable.reason) from unavailable
+    return answer(
+        room_url=room.url,
+        room_name=room.name,
+        meeting_token=token,
+        expires_at=joined["expires_at"],
+    )
+
+
+def offer_room(wanted: dict[str, Any] | None) -> dict[str, Any]:
+    """Make the room that an act asked for; its absence is said, and never undoes the act."""
+    if wanted is None:
+        return {"room": None, "room_reason": "This session needs no room"}
+    try:
+        room = _rooms().ensure(wanted)
+    except RoomUnavailable as unavailable:
+        return {"room": None, "room_reason": unavailable.reason}
+    return {"room": {"name": room.name, "url": room.url}, "room_reason": None}
+
+
+def remove_room(ended: dict[str, Any] | None) -> None:
+    """Remove the room of a session that has ended; what cannot be removed now closes by itself."""
+    if ended is None:
+        return
+    try:
+        _rooms().delete(ended["name"])
+    except RoomUnavailable:
+        return
+
+
+def _rooms() -> VideoProvider:
+    rooms: VideoProvider = current_app.extensions["rooms"]
+    return rooms

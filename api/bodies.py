@@ -1,12 +1,24 @@
 """What a request says, read into models; a refusal names every field that is wrong."""
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from flask import request
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from api.errors import Refusal
+
+
+def _no_nul(value: str) -> str:
+    if "\x00" in value:
+        raise ValueError("must not contain the character NUL")
+    return value
+
+
+# What a Postgres text and a Postgres integer can hold; what they may hold is the database's to say.
+Text = Annotated[str, AfterValidator(_no_nul)]
+Integer = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
 class Body(BaseModel):
@@ -15,7 +27,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def parameters(self) -> dict[str, Any]:
-        """Return the fields given, as parameters of a function; those left out are the function's to fill."""
+        """Return the fields given, as a function's parameters; the function fills the others."""
         given = self.model_dump(mode="json", exclude_none=True)
         return {f"p_{name}": value for name, value in given.items()}
 
@@ -48,7 +60,7 @@ def read_id(raw: str) -> str:
         raise _refusal({"session_id": "must be a UUID"}) from error
 
 
-def _validated(read: Any) -> Any:
+def _validated(read: Callable[[], ModelT]) -> ModelT:
     try:
         return read()
     except ValidationError as error:

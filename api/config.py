@@ -45,7 +45,9 @@ class Settings:
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
-        return f"Settings(supabase_url={self.supabase_url!r}, video={self.daily_api_key is not None})"
+        return (
+            f"Settings(supabase_url={self.supabase_url!r}, video={self.daily_api_key is not None})"
+        )
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:

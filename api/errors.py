@@ -1,6 +1,7 @@
 """Every failure, whoever raised it, as one JSON shape."""
 
 import logging
+import traceback
 from typing import Any
 
 from flask import Flask, Response, jsonify
@@ -19,7 +20,7 @@ _HTTP_CODES = {
 
 
 class Refusal(Exception):
-    """A request that is answered with a refusal: status for HTTP, code for programs, words for people."""
+    """The answer is no: status for HTTP, code for programs, message for people."""
 
     def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
         """Name the refusal; details is whatever helps the caller to do better."""
@@ -62,6 +63,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    # The type alone: an exception's words may hold a token, a title or a note.
-    _log.error("unexpected %s", type(error).__name__, exc_info=error)
+    # Where it happened and its type: an exception's own words may hold a token, a title or a note.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    _log.error("unexpected %s\n%s", type(error).__name__, where)
     return _shape(500, "INTERNAL_ERROR", "Something went wrong on our side")

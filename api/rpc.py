@@ -1,8 +1,8 @@
-"""The only door to Postgres: one function call by PostgREST, as the caller, over one pooled client."""
+"""The only door to Postgres: one function call by PostgREST, as the caller, over one pool."""
 
 import json
 import logging
-from typing import Any
+from typing import Any, cast
 
 import httpx
 from flask import Flask, current_app, g
@@ -47,8 +47,8 @@ class Supabase:
         """Call a function and return its rows, or raise its refusal.
 
         Refusals beside the function's own: 503 UPSTREAM_UNAVAILABLE (nothing was done),
-        504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that the
-        database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
+        504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that
+        the database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
         """
         # A client per call over the shared pool: its headers are this caller's alone. Never closed,
         # for that would close the pool.
@@ -59,8 +59,7 @@ class Supabase:
             retry_enabled=False,
         )
         try:
-            rows: list[Row] = client.rpc(function, parameters).execute().data
-            return rows
+            return cast(list[Row], client.rpc(function, parameters).execute().data)
         except APIError as error:
             raise _refusal(function, error) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:

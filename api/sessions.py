@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api import auth, rpc
 from api.answers import answer
-from api.bodies import Body, read_body, read_id, read_query
+from api.bodies import Body, Integer, Text, read_body, read_id, read_query
 from api.video import offer_room, remove_room
 
 routes = Blueprint("sessions", __name__, url_prefix="/api/sessions")
@@ -23,13 +23,13 @@ class Approval(Body):
 class Reason(Body):
     """Why, in the person's own words."""
 
-    reason: str | None = None
+    reason: Text | None = None
 
 
 class Outcome(Body):
     """How a session ended."""
 
-    outcome: str | None = None
+    outcome: Text | None = None
 
 
 class Filter(BaseModel):
@@ -37,9 +37,9 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: str | None = None
+    status: Text | None = None
     upcoming: bool | None = None
-    limit: int | None = None
+    limit: Integer | None = None
     before: UUID | None = None
 
 
@@ -71,8 +71,8 @@ def pending() -> Response:
 def list_sessions() -> Response:
     """List the caller's sessions, from either side, a page at a time.
 
-    status: names separated by commas. upcoming: only what is not over, soonest first. limit: 1 to 100.
-    before: the id of the last session of the page before.
+    status: names separated by commas. upcoming: only what is not over, soonest first.
+    limit: 1 to 100. before: the id of the last session of the page before.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
@@ -111,7 +111,8 @@ def cancel(session_id: str) -> Response:
     """Call a session off: withdrawn while it waits, refunded by policy once approved.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND, 409 SESSION_NOT_CANCELLABLE, 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
+    404 SESSION_NOT_FOUND, 409 SESSION_NOT_CANCELLABLE, 409 SESSION_NOT_PENDING,
+    410 SESSION_EXPIRED.
     """
     parameters = read_body(Reason).parameters()
     return _ended(rpc.call_one("cancel_session", p_session_id=read_id(session_id), **parameters))

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, AwareDatetime
 
 from api import auth, rpc
 from api.answers import answer
-from api.bodies import Body, read_body
+from api.bodies import Body, Integer, Text, read_body
 from api.video import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
@@ -29,11 +29,11 @@ class Proposal(Body):
     start_time: AwareDatetime | None = None
     session_date: date | None = None
     session_time: Annotated[time, AfterValidator(_wall_clock)] | None = None
-    time_zone: str | None = None
-    duration_minutes: int | None = None
-    session_type: str | None = None
-    title: str | None = None
-    notes: str | None = None
+    time_zone: Text | None = None
+    duration_minutes: Integer | None = None
+    session_type: Text | None = None
+    title: Text | None = None
+    notes: Text | None = None
     is_instant: bool | None = None
 
 

@@ -19,7 +19,7 @@ routes.before_request(auth.sign_in)
 class Join(Body):
     """Which session is joined, as the older screens name it."""
 
-    sessionId: UUID  # noqa: N815 - the field's published name
+    sessionId: UUID  # the field's published name
 
 
 def register(app: Flask, settings: Settings) -> None:

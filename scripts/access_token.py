@@ -11,7 +11,9 @@ from scripts.local import LOCAL
 def main() -> int:
     """Ask the running stack's sign-in for a token."""
     parser = argparse.ArgumentParser(
-        prog="make token EMAIL=...", description=__doc__, epilog="The stack must be running: make run"
+        prog="make token EMAIL=...",
+        description=__doc__,
+        epilog="The stack must be running: make run",
     )
     parser.add_argument("email", help="who, such as ada@example.org")
     arguments = parser.parse_args()

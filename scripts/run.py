@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make run",
         description=__doc__,
-        epilog="Ports come from PORT, POSTGREST_PORT and DAILY_PORT where set, else free ones are taken.",
+        epilog="Ports: PORT, POSTGREST_PORT and DAILY_PORT where set, else free ones.",
     )
     parser.add_argument("--reset", action="store_true", help="delete the local data and stop")
     arguments = parser.parse_args()
@@ -71,7 +71,7 @@ def _summary(stack: Stack, seconds: float) -> str:
     with psycopg.connect(stack.database_url) as connection:
         people = connection.execute(
             "select p.email, case p.user_type when 'therapist' then 'therapist'"
-            " else 'client, ' || session_approval.spendable_balance(p.id) || ' credit(s) to spend' end"
+            " else 'client, ' || session_approval.spendable_balance(p.id) || ' credit(s)' end"
             " from session_approval.people p where p.id::text like '00000000-%' order by p.id"
         ).fetchall()
     who = "\n".join(f"    {email:<18} {what}" for email, what in people)

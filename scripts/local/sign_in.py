@@ -1,7 +1,7 @@
 """The local stack's API: the shipped one, and beside it a sign-in for the demo's people.
 
-Supabase signs people in where the product is deployed; this module stands in for it on one machine, and
-nothing of it is in the api package.
+Supabase signs people in where the product is deployed; this module stands in for it on one
+machine, and nothing of it is in the api package.
 """
 
 import os
@@ -52,15 +52,16 @@ def token() -> Response:
 
     Refusals: 404 NOT_FOUND.
     """
-    email = (request.get_json(silent=True) or {}).get("email")
+    wanted = (request.get_json(silent=True) or {}).get("email")
     for person in _people():
-        if person["email"] == email:
+        email = str(person["email"])
+        if email == wanted:
             return answer(
                 access_token=mint(
                     os.environ["SUPABASE_JWT_SECRET"],
                     f"{os.environ['SUPABASE_URL']}/auth/v1",
                     str(person["id"]),
-                    person["email"],
+                    email,
                 )
             )
     raise Refusal(404, "NOT_FOUND", "Nobody here has that address")

@@ -1,4 +1,4 @@
-"""The whole product on one machine: Postgres, PostgREST, the stand-in for Daily, the API with its screens."""
+"""The whole product on one machine: Postgres, PostgREST, Daily's stand-in, API and screens."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ Progress = Callable[[str], None]
 
 
 class Stack:
-    """The running parts and where they are; as a context manager it ends every process it started."""
+    """The running parts and where they are; leaving it ends every process it started."""
 
     def __init__(self, folder: Path, progress: Progress = lambda _: None) -> None:
         """Name the folder that keeps the data, and who hears of progress."""
@@ -180,7 +180,7 @@ class Stack:
 
 
 def _port(variable: str, preferred: int | None = None) -> int:
-    """Return the port that the environment names, else the preferred one if free, else a free one."""
+    """Return the port that the environment names, else the preferred one if free, or any."""
     named = os.environ.get(variable)
     if named:
         if not (named.isdigit() and 0 < int(named) < 65536):

@@ -1,0 +1,47 @@
+# Two commands matter: make run, and make test. Each prepares everything it needs.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint apply bundle token reset
+
+# The first Python on this machine that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+$(READY): requirements.txt requirements-dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=/path/to/python"; exit 1; }
+	@echo "Preparing .venv with $$($(PYTHON) --version): about a minute, the first time only ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $(READY)
+
+run: $(READY) ## run everything on this machine: Postgres, PostgREST, the API and its screens; Ctrl-C ends it
+	@exec $(BIN)/python -m scripts.run
+
+reset: $(READY) ## delete the data of make run
+	@$(BIN)/python -m scripts.run --reset
+
+token: $(READY) ## print an access token for curl: make token EMAIL=ada@example.org
+	@$(BIN)/python -m scripts.access_token $(EMAIL)
+
+test: $(READY) ## run every test; sets up what they need, the browser included
+	@$(BIN)/python -m scripts.browser
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: lint ## lint, then the tests that need no browser
+	@$(BIN)/python -m pytest -m "not browser" $(PYTEST)
+
+lint: $(READY) ## check the formatting, the style and the types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql://...
+	@$(BIN)/python -m scripts.apply "$(DATABASE_URL)"
+
+bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql
+	@$(BIN)/python -m scripts.bundle

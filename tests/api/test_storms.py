@@ -1,0 +1,125 @@
+"""Many requests at once, through the shipped gunicorn configuration: one credit, one answer."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from scripts.local import ROOT, free_port
+from scripts.local.postgrest import PostgREST
+from tests import people
+from tests.api.conftest import DAILY_KEY, SECRET, headers_of
+from tests.people import Connection, Person, give_credits, propose
+
+
+@pytest.fixture(scope="module")
+def api_url(
+    rest: PostgREST, daily_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """The API as it is deployed: gunicorn with the project's own configuration."""
+    port = free_port()
+    log = tmp_path_factory.mktemp("gunicorn") / "log"
+    environment = {
+        **os.environ,
+        "PORT": str(port),
+        "SUPABASE_URL": "http://supabase.test",
+        "SUPABASE_REST_URL": rest.url,
+        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
+        "SUPABASE_JWT_SECRET": SECRET,
+        "DAILY_API_KEY": DAILY_KEY,
+        "DAILY_API_URL": f"{daily_url}/v1",
+    }
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"],
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=output,
+        )
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            httpx.get(f"{url}/healthz", timeout=1)
+            break
+        except httpx.TransportError:
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+    yield url
+    process.terminate()
+    process.wait(30)
+
+
+def approve_all(
+    api_url: str, requests: list[tuple[Person, str]], threads: int
+) -> list[httpx.Response]:
+    """Send every approval at once, each from a thread of its own."""
+    with (
+        httpx.Client(timeout=60, limits=httpx.Limits(max_connections=threads)) as http,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+
+        def send(request: tuple[Person, str]) -> httpx.Response:
+            person, session_id = request
+            return http.post(
+                f"{api_url}/api/sessions/approve",
+                headers=headers_of(person),
+                json={"session_id": session_id},
+            )
+
+        return list(pool.map(send, requests))
+
+
+def test_sixty_four_approvals_of_one_session_take_one_credit_and_answer_the_same(
+    api_url: str, db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client, 5)
+    session = propose(db, therapist, client)
+
+    answers = approve_all(api_url, [(client, str(session["id"]))] * 64, 64)
+
+    assert {answer.status_code for answer in answers} == {200}
+    sessions = [answer.json()["session"] for answer in answers]
+    assert Counter(s.pop("already_approved") for s in sessions) == {True: 63, False: 1}
+    assert all(s == sessions[0] for s in sessions)
+    assert {answer.json()["message"] for answer in answers} == {"Session approved successfully."}
+    assert people.balances(db, client) == [4]
+    assert [e["kind"] for e in people.ledger(db, client)] == ["external", "approval"]
+
+
+def test_fifty_sessions_and_one_credit_leave_one_approval_and_forty_nine_402(
+    api_url: str, db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    sessions = [
+        propose(db, therapist, client, p_start_time=f"2031-{1 + i // 25:02}-{1 + i % 25:02} 10:00Z")
+        for i in range(50)
+    ]
+
+    answers = approve_all(api_url, [(client, str(s["id"])) for s in sessions], 50)
+
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 402: 49}
+    assert people.balances(db, client) == [0]
+
+
+def test_credits_spread_over_lots_are_all_spent_before_anybody_is_refused(
+    api_url: str, db: Connection, therapist: Person, client: Person
+) -> None:
+    for amount in (1, 2, 1, 3):
+        give_credits(db, client, amount)
+    sessions = [
+        propose(db, therapist, client, p_start_time=f"2031-03-{1 + i:02} 10:00Z") for i in range(20)
+    ]
+
+    answers = approve_all(api_url, [(client, str(s["id"])) for s in sessions], 20)
+
+    assert Counter(answer.status_code for answer in answers) == {200: 7, 402: 13}
+    assert sum(people.balances(db, client)) == 0

@@ -1,0 +1,93 @@
+"""When Supabase is away, slow or cut off, the answer says whether anything can have happened."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+
+from api.config import Settings
+from scripts.local import free_port
+from tests.api.conftest import Api, assert_refused
+from tests.people import Person
+
+
+@contextmanager
+def a_server_that_says(reply: bytes) -> Iterator[str]:
+    """Listen on 127.0.0.1, read one request a connection, send these bytes, and hang up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(reply)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def http(status: str, body: str) -> bytes:
+    """Write an HTTP response by hand."""
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
+    ).encode()
+
+
+def test_a_service_that_is_away_is_503_because_nothing_was_done(
+    settings: Settings, client: Person
+) -> None:
+    api = Api(replace(settings, rest_url=f"http://127.0.0.1:{free_port()}"))
+    assert_refused(api.get("/api/credits/user", client), 503, "UPSTREAM_UNAVAILABLE")
+    assert_refused(api.get("/readyz"), 503, "UPSTREAM_UNAVAILABLE")
+    assert api.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("reply", "status", "code"),
+    [
+        (b"", 504, "OUTCOME_UNKNOWN"),  # cut off after the request was sent
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{", 504, "OUTCOME_UNKNOWN"),
+        (http("504 Gateway Timeout", "<html>"), 504, "OUTCOME_UNKNOWN"),
+        (http("502 Bad Gateway", "<html>"), 504, "OUTCOME_UNKNOWN"),
+        (http("503 Unavailable", '{"code":"PGRST002"}'), 503, "UPSTREAM_UNAVAILABLE"),
+        (http("500 Error", '{"code":"57014","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
+        (http("500 Error", '{"code":"40P01","message":"x"}'), 503, "UPSTREAM_UNAVAILABLE"),
+        (
+            http("401 No", '{"code":"PGRST301","message":"JWT expired"}'),
+            401,
+            "AUTHENTICATION_ERROR",
+        ),
+        (
+            http("401 No", '{"code":"PGRST303","message":"JWT expired"}'),
+            401,
+            "AUTHENTICATION_ERROR",
+        ),
+        (http("403 No", '{"code":"42501","message":"x"}'), 403, "AUTHORIZATION_ERROR"),
+        (http("400 Bad", '{"code":"22P02","message":"x"}'), 400, "VALIDATION_ERROR"),
+        (http("404 No", '{"code":"PGRST202","message":"x"}'), 503, "UPSTREAM_UNAVAILABLE"),
+    ],
+)
+def test_what_supabase_says_becomes_the_contracts_words(
+    settings: Settings, client: Person, reply: bytes, status: int, code: str
+) -> None:
+    with a_server_that_says(reply) as url:
+        api = Api(replace(settings, rest_url=url))
+        assert_refused(api.get("/api/credits/user", client), status, code)
+
+
+def test_what_postgrest_says_in_a_hint_is_never_passed_on(
+    settings: Settings, client: Person
+) -> None:
+    secret = "Perhaps you meant to call the function public.secret_function"
+    body = f'{{"code":"PGRST202","message":"{secret}","hint":"{secret}","details":"{secret}"}}'
+    with a_server_that_says(http("404 Not Found", body)) as url:
+        api = Api(replace(settings, rest_url=url))
+        assert "secret_function" not in api.get("/api/credits/user", client).text

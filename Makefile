@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint apply bundle token reset
+.PHONY: help run test check lint apply doctor bundle token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -41,7 +41,10 @@ lint: $(READY) ## check the formatting, the style and the types
 	@$(BIN)/mypy
 
 apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql://...
-	@$(BIN)/python -m scripts.apply "$(DATABASE_URL)"
+	@$(BIN)/python -m scripts.apply $(if $(DATABASE_URL),"$(DATABASE_URL)")
+
+doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
+	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql
 	@$(BIN)/python -m scripts.bundle

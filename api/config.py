@@ -15,10 +15,7 @@ ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
 
 MAX_BODY_BYTES = 64 * 1024
 
-_OLDER_NAMES = {
-    "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY",
-    "SUPABASE_SECRET_KEY": "SUPABASE_SERVICE_ROLE_KEY",
-}
+_OLDER_NAMES = {"SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY"}
 
 
 class ConfigurationError(Exception):
@@ -35,12 +32,9 @@ class Settings:
     jwt_secret: str | None
     jwks_url: str
     jwt_issuer: str
-    secret_key: str | None
     daily_api_key: str | None
-    daily_domain: str | None
     daily_domain_id: str | None
     daily_api_url: str
-    daily_webhook_secret: str | None
     port: int
 
     def __repr__(self) -> str:
@@ -93,12 +87,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jwt_secret=jwt_secret,
         jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
-        secret_key=value("SUPABASE_SECRET_KEY"),
         daily_api_key=value("DAILY_API_KEY"),
-        daily_domain=value("DAILY_DOMAIN"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
-        daily_webhook_secret=value("DAILY_WEBHOOK_SECRET"),
         port=int(port),
     )
     if wrong:

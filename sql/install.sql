@@ -24,6 +24,7 @@
 \ir functions/local_time_to_instant.sql
 \ir functions/proposed_start.sql
 \ir functions/check_proposal.sql
+\ir functions/keep_proposal.sql
 \ir functions/room_name.sql
 \ir functions/room_for.sql
 \ir functions/room_to_remove.sql
@@ -32,6 +33,7 @@
 \ir functions/spendable_balance.sql
 \ir functions/debit_one_credit.sql
 \ir functions/expire_lot.sql
+\ir functions/add_credits.sql
 \ir functions/refund_one_credit.sql
 \ir functions/cancellation_terms.sql
 \ir functions/end_proposal.sql
@@ -49,10 +51,16 @@
 \ir functions/list_clients.sql
 \ir functions/get_credits.sql
 
+\ir functions/grant_credits.sql
+\ir functions/adjust_credits.sql
+\ir functions/sweep_sessions.sql
+\ir functions/reconcile_credits.sql
+
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
 \ir triggers/user_credits_guard.sql
 \ir triggers/user_credits_ledger.sql
+\ir triggers/credit_ledger_append_only.sql
 
 \ir policies/sessions.sql
 \ir policies/user_credits.sql

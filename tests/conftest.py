@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -79,6 +80,14 @@ def client(db: Connection) -> Person:
 def stranger(db: Connection) -> Person:
     """A client who has nothing to do with the others."""
     return people.add_person(db, "individual")
+
+
+@pytest.fixture
+def now(db: Connection) -> datetime:
+    """The moment at which everything in this test happens: a transaction's clock stands still."""
+    [clock] = db.execute("select now()").fetchall()
+    moment: datetime = clock["now"]
+    return moment
 
 
 class Refusal:

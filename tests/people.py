@@ -1,6 +1,7 @@
 """The people of the tests, and what they do to a database, in their own words."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,14 +73,23 @@ def act_as(db: Connection, person: Person | None, role: str = "authenticated") -
     claims = {"role": role} if person is None else {"role": role, "sub": str(person.id)}
     with db.transaction():
         db.execute(sql.SQL("set local role {}").format(sql.Identifier(role)))
-        db.execute("select set_config('request.jwt.claims', %s, true)", (json.dumps(claims),))
+        db.execute(
+            "select pg_catalog.set_config('request.jwt.claims', %s, true)", (json.dumps(claims),)
+        )
         yield
-        db.execute("select set_config('request.jwt.claims', '', true)")
+        db.execute("select pg_catalog.set_config('request.jwt.claims', '', true)")
         db.execute("reset role")
 
 
 def call(db: Connection, person: Person | None, function: str, **arguments: Any) -> list[Row]:
     """Call a public function as a person, and return its rows."""
+    return call_as(db, "authenticated", person, function, **arguments)
+
+
+def call_as(
+    db: Connection, role: str, person: Person | None, function: str, **arguments: Any
+) -> list[Row]:
+    """Call a public function with a token of any role, and return its rows."""
     statement = sql.SQL("select * from public.{}({})").format(
         sql.Identifier(function),
         sql.SQL(", ").join(
@@ -87,25 +97,23 @@ def call(db: Connection, person: Person | None, function: str, **arguments: Any)
             for name in arguments
         ),
     )
-    with act_as(db, person):
+    with act_as(db, person, role):
         return db.execute(statement, arguments).fetchall()
 
 
 def propose(db: Connection, therapist: Person, client: Person, **arguments: Any) -> Row:
     """Propose a session, tomorrow unless said otherwise, and return it."""
-    if not arguments.get("p_is_instant") and not {"p_start_time", "p_session_date"} & set(arguments):
+    if not arguments.get("p_is_instant") and not {"p_start_time", "p_session_date"} & set(
+        arguments
+    ):
         arguments["p_start_time"] = "tomorrow 10:00+00"
-    [session] = call(
-        db, therapist, "create_custom_session", p_patient_id=client.id, **arguments
-    )
+    [session] = call(db, therapist, "create_custom_session", p_patient_id=client.id, **arguments)
     return session
 
 
 def approve(db: Connection, client: Person, session: Row) -> Row:
     """Approve a session as its client, and return it."""
-    [approved] = call(
-        db, client, "approve_session_and_deduct_credit", p_session_id=session["id"]
-    )
+    [approved] = call(db, client, "approve_session_and_deduct_credit", p_session_id=session["id"])
     return approved
 
 
@@ -119,7 +127,76 @@ def ledger(db: Connection, client: Person) -> list[Row]:
 def balances(db: Connection, client: Person) -> list[int]:
     """Return the balances of one client's lots, in the order in which they were added."""
     rows = db.execute(
-        "select credits_balance from public.user_credits where user_id = %s order by created_at, id",
+        "select credits_balance from public.user_credits where user_id = %s"
+        " order by created_at, id",
         (client.id,),
     )
     return [row["credits_balance"] for row in rows]
+
+
+def events(db: Connection, session: Row) -> list[Row]:
+    """Return the events of one session, oldest first."""
+    return db.execute(
+        "select * from session_approval.session_events where session_id = %s order by id",
+        (session["id"],),
+    ).fetchall()
+
+
+def row(db: Connection, table: str, row_id: UUID) -> Row:
+    """Return one row of a public table, as it is stored."""
+    statement = sql.SQL("select * from public.{} where id = %s").format(sql.Identifier(table))
+    [found] = db.execute(statement, (row_id,)).fetchall()
+    return found
+
+
+def change(db: Connection, table: str, row_id: UUID, **columns: Any) -> None:
+    """Change one row of a public table as an operator does; a test's clock is moved like this."""
+    statement = sql.SQL("update public.{} set {} where id = {}").format(
+        sql.Identifier(table),
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
+            for name in columns
+        ),
+        sql.Placeholder("row_id"),
+    )
+    assert db.execute(statement, {**columns, "row_id": row_id}).rowcount == 1
+
+
+def configure(db: Connection, **settings: Any) -> None:
+    """Change the installation's settings."""
+    statement = sql.SQL("update session_approval.settings set {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder(name))
+            for name in settings
+        )
+    )
+    db.execute(statement, settings)
+
+
+def contents(db: Connection) -> dict[str, list[Row]]:
+    """Return every row of every table that the product reads or writes."""
+    tables = {
+        "public.users": "id",
+        "public.sessions": "id",
+        "public.user_credits": "id",
+        "session_approval.settings": "only_row",
+        "session_approval.credit_ledger": "id",
+        "session_approval.session_events": "id",
+    }
+    return {
+        table: db.execute(f"select * from {table} order by {key}").fetchall()
+        for table, key in tables.items()
+    }
+
+
+def wait_until_blocked(db: Connection, waiting: Connection) -> None:
+    """Return once the other connection waits for a lock."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        [state] = db.execute(
+            "select cardinality(pg_blocking_pids(%s)) > 0 as is_blocked",
+            (waiting.info.backend_pid,),
+        ).fetchall()
+        if state["is_blocked"]:
+            return
+    raise AssertionError("the other connection never had to wait for a lock")

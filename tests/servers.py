@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
-import pytest
 from psycopg import sql
 
 from scripts.local import LOCAL, ROOT, StackError, database
@@ -74,24 +74,34 @@ def running_server() -> Iterator[Server]:
     if address := os.environ.get("TEST_DATABASE_URL"):
         yield _prepared("the server at TEST_DATABASE_URL", address)
     elif os.environ.get("TEST_PG_BACKEND", "embedded") == "container":
-        from testcontainers.community.postgres import PostgresContainer
-
-        try:
-            container = PostgresContainer(_CONTAINER_IMAGE, driver=None)
-            container.start()
-        except Exception as error:  # no daemon, or no such image: said, never hidden
-            pytest.exit(
-                f"TEST_PG_BACKEND=container, but {_CONTAINER_IMAGE} did not start: {error}\n"
-                "Start Docker, or unset TEST_PG_BACKEND to use the embedded server.",
-                returncode=3,
-            )
-        try:
-            yield _prepared(f"container {_CONTAINER_IMAGE}", container.get_connection_url())
-        finally:
-            container.stop()
+        with _container() as (backend, address):
+            yield _prepared(backend, address)
     else:
         with _embedded() as embedded:
             yield _prepared("embedded", embedded.uri())
+
+
+@contextmanager
+def _container() -> Iterator[tuple[str, str]]:
+    """Start a container on the loopback interface; without a daemon or image, say so and go on."""
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
+    os.environ.setdefault("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.1")
+    from testcontainers.community.postgres import PostgresContainer
+
+    try:
+        container = PostgresContainer(_CONTAINER_IMAGE, driver=None)
+        container.start()
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        print(f"NO CONTAINER of {_CONTAINER_IMAGE}: {reason}", file=sys.stderr)
+        with _embedded() as embedded:
+            yield f"embedded, because no container of {_CONTAINER_IMAGE} started", embedded.uri()
+        return
+    try:
+        yield f"container {_CONTAINER_IMAGE}", container.get_connection_url()
+    finally:
+        container.stop()
 
 
 @contextmanager

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from scripts.local import LOCAL, StackError, free_port
+from scripts.local import ROOT, StackError, free_port
 
 VERSION = "12.0.2-2"
-_FOLDER = LOCAL / "postgrest"
+_FOLDER = ROOT / ".local" / "postgrest"  # a program, not data: every stack shares it
 _PLATFORMS = {
     ("Linux", "x86_64"): "linux-x64",
     ("Linux", "aarch64"): "linux-arm64",

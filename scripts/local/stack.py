@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import psycopg
 
 from scripts.local import ROOT, StackError, database, free_port, require_free
@@ -30,6 +31,7 @@ class Stack:
         """Name the folder that keeps the data, and who hears of progress."""
         self.folder = folder
         self.progress = progress
+        self._pids = folder / "pids"
         self._ended = ExitStack()
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.postgres = EmbeddedPostgres(folder / "postgres")
@@ -77,10 +79,7 @@ class Stack:
             # Set, so that a developer's .env cannot mix a real project's values in.
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
-            "SUPABASE_SECRET_KEY": "",
-            "DAILY_DOMAIN": "",
             "DAILY_DOMAIN_ID": "",
-            "DAILY_WEBHOOK_SECRET": "",
         }
 
     def jwt_secret(self) -> str:
@@ -101,6 +100,7 @@ class Stack:
         self.progress("Postgres")
         self.postgres.start()
         self._ended.callback(self.postgres.stop)
+        self._end_leftovers()  # Postgres is ours now, so whoever started these is gone
         self._prepare_database()
 
         self.progress("PostgREST")
@@ -113,6 +113,7 @@ class Stack:
         )
         self._ended.callback(self.rest.stop)
         self.rest.start()
+        self._remember(self.rest.pid)
         self.rest_url = self.rest.url
 
         self.progress("Daily's stand-in")
@@ -168,6 +169,7 @@ class Stack:
             )
         self._processes[name] = process
         self._ended.callback(_end, process)
+        self._remember(process.pid)
         deadline = time.monotonic() + _START_SECONDS
         while not _answers(answers_at):
             if process.poll() is not None or time.monotonic() > deadline:
@@ -177,6 +179,23 @@ class Stack:
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
+
+    def _remember(self, pid: int | None) -> None:
+        """Note a process, by its pid and its start, for the case that we are killed before it."""
+        with self._pids.open("a") as file:
+            file.write(f"{pid} {psutil.Process(pid).create_time()}\n")
+
+    def _end_leftovers(self) -> None:
+        """End the processes of a stack that was killed before it could do so."""
+        if self._pids.exists():
+            for line in self._pids.read_text().splitlines():
+                pid, began = line.split()
+                with suppress(psutil.NoSuchProcess):
+                    process = psutil.Process(int(pid))
+                    if process.create_time() == float(began):
+                        process.terminate()
+                        process.wait(10)
+            self._pids.unlink()
 
 
 def _port(variable: str, preferred: int | None = None) -> int:

@@ -27,6 +27,7 @@ declare
   v_already_approved boolean;
   v_lot_id uuid;
   v_restart timestamptz;
+  v_balance integer;
 begin
   select
     s.id, s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
@@ -34,6 +35,7 @@ begin
       s.duration_minutes, (extract(epoch from s.end_time - s.start_time) / 60)::integer
     ) as duration_minutes,
     coalesce(s.time_zone, settings.default_time_zone) as time_zone,
+    settings.low_balance,
     settings.video_base_url || '/' || session_approval.room_name(s.id) as room_url
   into v_session
   from public.sessions s
@@ -88,9 +90,11 @@ begin
     where s.id = p_session_id;
   end if;
 
+  v_balance := session_approval.spendable_balance(v_caller.id);
+
   return query
   select
-    d.*, session_approval.spendable_balance(v_caller.id), v_already_approved, null::boolean,
+    d.*, v_balance, v_balance <= v_session.low_balance, v_already_approved, null::boolean,
     null::timestamptz,
     case
       when d.is_instant then 'Session approved! You can join immediately.'
@@ -117,7 +121,7 @@ $$;
 
 comment on function public.approve_session_and_deduct_credit(uuid, uuid) is
   'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the session with '
-  'credits_balance_after and already_approved. Refuses with 401, 402, 403, 404, 409, 410.';
+  'credits_balance_after, credits_low and already_approved. Refuses with 401, 402, 403, 404, 409, 410.';
 comment on function session_approval.approve_session_and_deduct_credit(uuid, uuid) is
   'The room behind public.approve_session_and_deduct_credit.';
 

@@ -6,7 +6,7 @@
 --
 -- Refusals: 400 VALIDATION_ERROR (reason too long), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
 -- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_CANCELLABLE (begun, over, or called off by
--- the other; details: status, cancellation_reason), 409 SESSION_NOT_PENDING and 410 SESSION_EXPIRED while waiting.
+-- the other; details: status, cancellation_reason); of a proposal 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
 
 create or replace function session_approval.cancel_session(p_session_id uuid, p_reason text)
 returns setof session_approval.session_outcomes
@@ -32,7 +32,10 @@ begin
   end if;
 
   if v_session.status = 'pending_approval'
-    or v_session.cancellation_reason in ('declined', 'withdrawn', 'expired')
+    or (
+      v_session.status = 'cancelled'
+      and v_session.cancellation_reason in ('declined', 'withdrawn', 'expired')
+    )
   then
     return query
     select *
@@ -62,7 +65,7 @@ begin
       cancelled_by = v_caller.id,
       cancelled_at = now()
     where s.id = p_session_id;
-  elsif (v_session.cancellation_reason = v_how) is not true then
+  elsif (v_session.status = 'cancelled' and v_session.cancellation_reason = v_how) is not true then
     perform session_approval.refuse(
       409, 'SESSION_NOT_CANCELLABLE', 'This session can no longer be cancelled',
       jsonb_build_object(
@@ -73,7 +76,7 @@ begin
   select
     d.*,
     case when d.user_id = v_caller.id then session_approval.spendable_balance(d.user_id) end,
-    null::boolean, refund.lot_id is not null, lot.expires_at,
+    null::boolean, null::boolean, refund.lot_id is not null, lot.expires_at,
     case
       when refund.lot_id is null then 'Session cancelled.'
       else 'Session cancelled. The credit was refunded.'

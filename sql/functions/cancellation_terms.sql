@@ -2,6 +2,7 @@
 -- itself, so that the two cannot disagree.
 --
 -- The therapist's cancellation always refunds; the client's does until free_cancel_window before the start.
+-- What has begun, is over or was called off refunds nothing, and no session refunds twice.
 
 create or replace function session_approval.cancellation_terms(
   p_session_id uuid,
@@ -16,9 +17,10 @@ security invoker
 set search_path = ''
 as $$
   select
-    terms.is_paid and (not terms.by_client or now() <= terms.free_until),
-    case when terms.is_paid and terms.by_client then terms.free_until end,
+    terms.is_open and terms.is_paid and (not terms.by_client or now() <= terms.free_until),
+    case when terms.is_open and terms.is_paid and terms.by_client then terms.free_until end,
     case
+      when not terms.is_open then 'This session can no longer be cancelled.'
       when not terms.is_paid then 'No credit was taken for this session.'
       when not terms.by_client then 'The client gets the credit back.'
       when now() <= terms.free_until then 'You get your credit back.'
@@ -26,7 +28,15 @@ as $$
     end
   from (
     select
-      s.credit_lot_id is not null as is_paid,
+      s.status = 'pending_approval'
+        or (s.status in ('scheduled', 'confirmed') and s.end_time > now()) as is_open,
+      s.credit_lot_id is not null
+        and not exists (
+          select
+          from session_approval.credit_ledger e
+          where e.session_id = s.id
+            and e.kind = 'refund'
+        ) as is_paid,
       s.user_id = p_actor_id as by_client,
       s.start_time - settings.free_cancel_window as free_until
     from public.sessions s

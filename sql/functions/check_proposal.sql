@@ -44,7 +44,7 @@ as $$
       (
         'session_type',
         'must be 1 to 50 characters',
-        (length(btrim(p_session_type)) between 1 and 50) is not true
+        (length(p_session_type) between 1 and 50) is not true
       ),
       ('title', 'must be at most 200 characters', length(p_title) > 200),
       ('notes', 'must be at most 4000 characters', length(p_notes) > 4000),
@@ -81,11 +81,12 @@ as $$
       (
         'session_date',
         'must be a day of this century or the next',
-        not p_is_instant
-          and (
-            p_session_date not between '2000-01-01' and '2199-12-31'
-            or p_start_time not between '2000-01-01' and '2200-01-01'
-          )
+        not p_is_instant and p_session_date not between '2000-01-01' and '2199-12-31'
+      ),
+      (
+        'start_time',
+        'must be a day of this century or the next',
+        not p_is_instant and p_start_time not between '2000-01-01' and '2200-01-01'
       )
   ) as problem (field, must, found)
 $$;

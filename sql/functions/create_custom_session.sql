@@ -30,77 +30,38 @@ set search_path = ''
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
-  v_settings session_approval.settings;
-  v_is_instant boolean := coalesce(p_is_instant, false);
-  v_time_zone text;
-  v_title text;
+  v_is_instant constant boolean := coalesce(p_is_instant, false);
+  v_session_type constant text := btrim(p_session_type);
+  v_title constant text := coalesce(
+    nullif(btrim(p_title), ''),
+    case when v_is_instant then 'Instant session' else 'Custom session' end);
+  v_time_zone constant text := coalesce(
+    p_time_zone, (select settings.default_time_zone from session_approval.settings settings));
   v_problems jsonb;
-  v_start timestamptz;
-  v_occurs_twice boolean;
-  v_session_id uuid;
+  v_start record;
+  v_kept record;
 begin
   if v_caller.user_type is distinct from 'therapist' then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'Only a therapist can propose a session');
   end if;
 
-  select s.* into v_settings from session_approval.settings s;
-  v_time_zone := coalesce(p_time_zone, v_settings.default_time_zone);
-  v_title := coalesce(
-    nullif(btrim(p_title), ''),
-    case when v_is_instant then 'Instant session' else 'Custom session' end);
-
   v_problems := session_approval.check_proposal(
-    v_caller.id, p_patient_id, p_start_time, p_session_date, p_session_time, v_time_zone,
-    p_duration_minutes, p_session_type, v_title, p_notes, v_is_instant, p_request_key);
+    v_caller.id, p_patient_id, p_start_time, p_session_date, p_session_time, p_time_zone,
+    p_duration_minutes, v_session_type, v_title, p_notes, v_is_instant, p_request_key);
   if v_problems <> '{}' then
     perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The proposal is not valid', v_problems);
   end if;
 
-  select p.start_time, p.occurs_twice
-  into v_start, v_occurs_twice
-  from session_approval.proposed_start(
-    v_is_instant, p_start_time, p_session_date + p_session_time, v_time_zone) p;
+  v_start := session_approval.proposed_start(
+    v_is_instant, p_start_time, case when not v_is_instant then p_session_date + p_session_time end,
+    v_time_zone);
+  v_kept := session_approval.keep_proposal(
+    v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
+    v_title, p_notes, v_is_instant, p_request_key);
 
-  insert into public.sessions (
-    user_id, therapist_id, created_by, status, requires_approval, is_instant, session_type, title,
-    notes, start_time, end_time, duration_minutes, time_zone, scheduled_date, scheduled_time,
-    approval_expires_at, request_key
-  )
-  values (
-    p_patient_id, v_caller.id, v_caller.id, 'pending_approval', true, v_is_instant, p_session_type,
-    v_title, p_notes, v_start, v_start + make_interval(mins => p_duration_minutes),
-    p_duration_minutes, v_time_zone, (v_start at time zone v_time_zone)::date,
-    (v_start at time zone v_time_zone)::time,
-    case
-      when v_is_instant then now() + v_settings.instant_ttl
-      else least(v_start, now() + v_settings.pending_ttl)
-    end,
-    p_request_key
-  )
-  on conflict (created_by, request_key) where request_key is not null do nothing
-  returning id into v_session_id;
-
-  if not found then
-    select s.id
-    into v_session_id
-    from public.sessions s
-    where s.created_by = v_caller.id
-      and s.request_key = p_request_key
-      and s.user_id = p_patient_id
-      and s.is_instant = v_is_instant
-      and (v_is_instant or s.start_time = v_start)
-      and s.duration_minutes = p_duration_minutes
-      and s.session_type = p_session_type
-      and s.title = v_title
-      and s.notes is not distinct from p_notes;
-
-    if not found then
-      perform session_approval.refuse(
-        422, 'IDEMPOTENCY_CONFLICT', 'This idempotency key was used for another proposal');
-    end if;
-  elsif not v_is_instant and v_start <= now() then
-    -- Checked last, so that a retry that arrives after the start still finds its session.
+  -- Checked last, so that a retry that arrives after the start still finds its session.
+  if v_kept.is_new and not v_is_instant and v_start.start_time <= now() then
     perform session_approval.refuse(
       400, 'VALIDATION_ERROR', 'The proposal is not valid',
       jsonb_build_object(
@@ -110,14 +71,14 @@ begin
 
   return query
   select
-    d.*, null::integer, null::boolean, null::boolean, null::timestamptz,
+    d.*, null::integer, null::boolean, null::boolean, null::boolean, null::timestamptz,
     'Session proposed. Waiting for the client''s approval.' || case
-      when v_occurs_twice then ' That time occurs twice on that day; the first one was taken.'
+      when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
       else ''
     end,
     case when v_is_instant then session_approval.room_for(d.id) end
   from session_approval.session_details d
-  where d.id = v_session_id;
+  where d.id = v_kept.session_id;
 end
 $$;
 

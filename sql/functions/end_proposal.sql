@@ -46,7 +46,7 @@ begin
 
   return query
   select
-    d.*, null::integer, null::boolean, false, null::timestamptz,
+    d.*, null::integer, null::boolean, null::boolean, false, null::timestamptz,
     case p_how when 'declined' then 'Session declined.' else 'Session withdrawn.' end,
     session_approval.room_to_remove(d.id)
   from session_approval.session_details d

@@ -48,8 +48,8 @@ begin
 
   return query
   select
-    d.*, null::integer, null::boolean, null::boolean, null::timestamptz, 'Session finished.',
-    session_approval.room_to_remove(d.id)
+    d.*, null::integer, null::boolean, null::boolean, null::boolean, null::timestamptz,
+    'Session finished.', session_approval.room_to_remove(d.id)
   from session_approval.session_details d
   where d.id = p_session_id;
 end

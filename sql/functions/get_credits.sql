@@ -10,7 +10,7 @@ returns table (
   credits_balance integer,
   total_credits integer,
   active_credits integer,
-  is_low boolean,
+  credits_low boolean,
   lots jsonb,
   history jsonb
 )
@@ -68,7 +68,7 @@ returns table (
   credits_balance integer,
   total_credits integer,
   active_credits integer,
-  is_low boolean,
+  credits_low boolean,
   lots jsonb,
   history jsonb
 )

@@ -40,7 +40,7 @@ begin
       jsonb_build_object('cancellation_reason', v_session.cancellation_reason));
   elsif v_session.status in ('completed', 'no_show') or v_session.end_time <= now() then
     perform session_approval.refuse(410, 'SESSION_OVER', 'This session is over');
-  elsif v_session.join_opens_at > now() then
+  elsif (v_session.join_opens_at <= now()) is not true then
     perform session_approval.refuse(
       409, 'SESSION_NOT_OPEN', 'This session cannot be joined yet',
       jsonb_build_object('opens_at', v_session.join_opens_at));

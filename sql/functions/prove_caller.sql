@@ -1,7 +1,8 @@
 -- Who is acting: proved from the token, never believed from a parameter.
 --
--- A signed-in person can only act as the token's subject. service_role and operators at a psql prompt
--- act for the person they name. Either way that person must exist and be active.
+-- Whoever comes in can only act as the token's subject, under whatever role. Only service_role and operators,
+-- who are members of the role that owns these functions, act for the person they name. Either way that
+-- person must exist and be active.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
@@ -13,16 +14,19 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_role constant text := session_approval.acting_role();
+  v_acts_for_others constant boolean := v_role = 'service_role'
+    or pg_has_role(v_role, current_user, 'member');
   v_person session_approval.people;
 begin
   if p_user_id is null
-    or session_approval.acting_role() = 'anon'
-    or (session_approval.acting_role() = 'authenticated' and auth.uid() is null)
+    or v_role = 'anon'
+    or (not v_acts_for_others and auth.uid() is null)
   then
     perform session_approval.refuse(401, 'AUTHENTICATION_ERROR', 'Please sign in');
   end if;
 
-  if session_approval.acting_role() = 'authenticated' and p_user_id <> auth.uid() then
+  if not v_acts_for_others and p_user_id <> auth.uid() then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'You can only act as yourself');
   end if;
@@ -32,7 +36,7 @@ begin
   from session_approval.people p
   where p.id = p_user_id;
 
-  if not found or not v_person.is_active then
+  if v_person.is_active is not true then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'This account is not active');
   end if;

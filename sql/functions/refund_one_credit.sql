@@ -1,7 +1,9 @@
 -- Give the credit that a session took back to the very lot that paid, and say until when it can be used.
 --
 -- A lot that has expired since gets the installation's grace period for this one credit; whatever else was
--- left in it is written off first, so that a refund never revives it. A lot that is gone is made anew.
+-- left in it is written off first, so that a refund never revives it; nor does one switch on a lot that
+-- somebody switched off with credits in it. A lot that is gone is made anew, or where a client can have only
+-- one, the credit goes into that.
 -- Locks: the lot. The caller has locked the session.
 
 create or replace function session_approval.refund_one_credit(
@@ -28,7 +30,7 @@ begin
   from public.sessions s
   where s.id = p_session_id;
 
-  select l.id, l.credits_balance, l.expires_at, l.expires_at <= now() as has_expired
+  select l.id, l.expires_at <= now() as has_expired
   into v_lot
   from public.user_credits l
   where l.id = v_session.credit_lot_id
@@ -41,9 +43,21 @@ begin
     select v_session.user_id, p.user_type, 1, v_grace
     from session_approval.people p
     where p.id = v_session.user_id
+    on conflict do nothing
     returning user_credits.expires_at into expires_at;
 
-    return;
+    if found then
+      return;
+    end if;
+
+    select l.id, l.expires_at <= now() as has_expired
+    into v_lot
+    from public.user_credits l
+    where l.user_id = v_session.user_id
+      and l.user_type in ('individual', 'user')
+    order by l.id
+    limit 1
+    for no key update;
   end if;
 
   if v_lot.has_expired then
@@ -55,7 +69,7 @@ begin
   update public.user_credits l
   set
     credits_balance = l.credits_balance + 1,
-    status = 'active',
+    status = case when l.credits_balance <= 0 then 'active' else l.status end,
     expires_at = case when v_lot.has_expired then v_grace else l.expires_at end
   where l.id = v_lot.id
   returning l.expires_at into expires_at;

@@ -80,6 +80,11 @@ create index if not exists sessions_user_id_created_at_pending_idx
   on public.sessions (user_id, created_at desc)
   where status = 'pending_approval';
 
+-- sweep_sessions: proposals whose time to answer is over.
+create index if not exists sessions_approval_expires_at_pending_idx
+  on public.sessions (approval_expires_at)
+  where status = 'pending_approval';
+
 -- list_sessions: one person's sessions, from either side, by start.
 create index if not exists sessions_user_id_start_time_idx
   on public.sessions (user_id, start_time desc, id);

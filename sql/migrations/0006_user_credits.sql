@@ -12,3 +12,7 @@ comment on column public.user_credits.credits_expired is
 
 -- approve_session: the lots of one client.
 create index if not exists user_credits_user_id_idx on public.user_credits (user_id);
+-- sweep_sessions: lots with credits left that have expired.
+create index if not exists user_credits_expires_at_idx
+  on public.user_credits (expires_at)
+  where credits_balance > 0;

@@ -35,6 +35,10 @@ create index if not exists credit_ledger_user_id_idx
 create unique index if not exists credit_ledger_session_id_kind_idx
   on session_approval.credit_ledger (session_id, kind)
   where kind in ('approval', 'refund');
+-- grant_credits: one reference of one source is one grant.
+create unique index if not exists credit_ledger_source_reference_idx
+  on session_approval.credit_ledger (source, reference)
+  where kind = 'grant';
 
 revoke all on session_approval.credit_ledger from public, anon, authenticated, service_role;
 grant select on session_approval.credit_ledger to service_role;

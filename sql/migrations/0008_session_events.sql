@@ -5,7 +5,7 @@ create table if not exists session_approval.session_events (
   id bigint generated always as identity,
   session_id uuid not null,
   from_status text,
-  to_status text not null,
+  to_status text,
   actor_id uuid,
   reason text,
   created_at timestamptz not null default now(),
@@ -24,7 +24,8 @@ comment on table session_approval.session_events is
 comment on column session_approval.session_events.id is 'In the order in which the changes were made.';
 comment on column session_approval.session_events.session_id is 'The session.';
 comment on column session_approval.session_events.from_status is 'Null when it was created.';
-comment on column session_approval.session_events.to_status is 'The status from then on.';
+comment on column session_approval.session_events.to_status is
+  'The status from then on; null where the application set none.';
 comment on column session_approval.session_events.actor_id is
   'The person who did it, where the database knows one.';
 comment on column session_approval.session_events.reason is 'In the actor''s words.';

@@ -1,6 +1,10 @@
 -- A session that needs approval is moved by the functions alone: people with a token cannot write past them,
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
+-- What is left to those roles: to cancel, to tell how an approved session goes on, and to write what is only
+-- told (title, notes). Its therapist may move an approved session, as existing screens do; its client may not,
+-- who could move it to where cancelling is free again. What has ended stays ended.
+--
 -- The trigger is security invoker, so that current_user is the role that writes: a person's when the UPDATE
 -- came straight from one, the functions' owner when it came from a function.
 --
@@ -13,9 +17,7 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_approved constant text[] := array[
-    'scheduled', 'confirmed', 'in_progress', 'completed', 'no_show'
-  ];
+  v_ended constant text[] := array['completed', 'no_show'];
 begin
   if current_user not in ('anon', 'authenticated') then
     return new;
@@ -42,12 +44,15 @@ begin
   end if;
 
   if (
-      old.status in ('pending_approval', 'cancelled')
-      and new.status = any (v_approved)
+      (old.status in ('pending_approval', 'cancelled') or old.status = any (v_ended))
+      and (
+        new.status in (old.status, 'cancelled')
+        or (old.status = any (v_ended) and new.status = any (v_ended))
+      ) is not true
     )
-    or (old.status <> 'pending_approval' and new.status = 'pending_approval')
+    or (old.status is distinct from 'pending_approval' and new.status = 'pending_approval')
     or (
-      old.status = 'pending_approval'
+      (old.status = 'pending_approval' or coalesce(auth.uid() = old.user_id, true))
       and (old.start_time, old.end_time, old.duration_minutes)
         is distinct from (new.start_time, new.end_time, new.duration_minutes)
     )
@@ -70,8 +75,8 @@ end
 $$;
 
 comment on function session_approval.guard_session() is
-  'Refuses (403) a direct write by anon or authenticated that would approve a session, move it while it '
-  'waits, or change who it belongs to and what paid for it.';
+  'Refuses (403) a direct write by anon or authenticated that would approve or revive a session, move it '
+  'while it waits or as its client, or change who it belongs to and what paid for it.';
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 

@@ -1,10 +1,10 @@
 -- Who can be proposed a session, declared once: everybody active whose account is a client's.
 
 create or replace view session_approval.clients as
-select p.id, p.full_name, p.email
+select p.id, p.full_name::text as full_name, p.email::text as email
 from session_approval.people p
 where p.is_active
-  and p.user_type in ('individual', 'user');
+  and p.user_type::text in ('individual', 'user');
 
 revoke all on session_approval.clients from public, anon, authenticated;
 

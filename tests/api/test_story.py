@@ -26,6 +26,7 @@ def test_a_scheduled_session_is_proposed_seen_approved_and_paid_with_one_credit(
     assert approved.json["message"] == "Session approved successfully."
     assert approved.json["session"]["status"] == "scheduled"
     assert approved.json["session"]["credits_balance_after"] == 1
+    assert approved.json["session"]["credits_low"] is True
     assert approved.json["session"]["already_approved"] is False
     assert approved.json["room"]["url"].endswith(approved.json["room"]["name"])
 
@@ -168,7 +169,7 @@ def test_a_client_sees_credits_lot_by_lot_with_their_history(
 
     assert (credits["credits_balance"], credits["active_credits"]) == (2, 2)
     assert credits["total_credits"] == 11
-    assert credits["is_low"] is False
+    assert credits["credits_low"] is False
     assert [(lot["credits_balance"], lot["is_spendable"]) for lot in credits["lots"]] == [
         (9, False),
         (2, True),

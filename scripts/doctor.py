@@ -1,0 +1,112 @@
+"""Look a database over, changing nothing: settings, row security, and credits that do not add up."""
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+
+import psycopg
+from dotenv import load_dotenv
+from psycopg.rows import dict_row
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know: how bad it is, what it is, why it matters, what to do."""
+
+    level: str  # ok, warning or error
+    what: str
+    why: str = ""
+    do: str = ""
+
+
+def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
+    """Return the settings and every finding, read in one read-only transaction."""
+    with psycopg.connect(address, row_factory=dict_row) as db:
+        db.read_only = True
+        settings = db.execute(
+            "select to_jsonb(s) - 'only_row' as row from session_approval.settings s"
+        ).fetchone()
+        findings = []
+        for row in db.execute(
+            "select c.relname, c.relrowsecurity from pg_catalog.pg_class c"
+            " where c.oid in ('public.sessions'::regclass, 'public.user_credits'::regclass)"
+        ):
+            table = f"public.{row['relname']}"
+            if row["relrowsecurity"]:
+                findings.append(Finding("ok", f"{table}: row level security is on"))
+            else:
+                findings.append(
+                    Finding(
+                        "warning",
+                        f"{table}: row level security is off",
+                        "whoever may select from it reads everybody's rows; the guards against "
+                        "writing hold all the same",
+                        f"alter table {table} enable row level security; then make apply again",
+                    )
+                )
+        waiting = db.execute(
+            "select count(*) as n from public.sessions s where s.status = 'pending_approval'"
+            " and s.approval_expires_at < now() - interval '1 hour'"
+        ).fetchone()
+        if waiting and waiting["n"]:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{waiting['n']} unanswered proposal(s) expired over an hour ago",
+                    "they already read as cancelled; the stored status follows with the sweep",
+                    "select * from sweep_sessions(), every minute",
+                )
+            )
+        problems = db.execute("select * from public.reconcile_credits()").fetchall()
+        for row in problems:
+            findings.append(
+                Finding(
+                    "error",
+                    f"{row['problem']}: lot {row['lot_id']}, session {row['session_id']}, "
+                    f"expected {row['expected']}, found {row['found']}",
+                    "credits are money that somebody paid",
+                    "python -m scripts.credits history shows what happened; adjust corrects it",
+                )
+            )
+        if not problems:
+            findings.append(Finding("ok", "credits: lots, ledger and sessions add up"))
+        return (settings or {}).get("row", {}), findings
+
+
+def main() -> int:
+    """Print what was found; 0 when nothing is an error, 1 otherwise, 2 when it cannot look."""
+    load_dotenv()
+    parser = argparse.ArgumentParser(
+        prog="make doctor DATABASE_URL=postgresql://...", description=__doc__
+    )
+    parser.add_argument("database_url", nargs="?", default=os.environ.get("DATABASE_URL"))
+    parser.add_argument("--json", action="store_true", help="for programs")
+    given = parser.parse_args()
+    if not given.database_url:
+        parser.error("name the database: make doctor DATABASE_URL=postgresql://...")
+    try:
+        settings, findings = examine(given.database_url)
+    except psycopg.errors.UndefinedTable:
+        print("The product is not installed there: make apply DATABASE_URL=...", file=sys.stderr)
+        return 2
+    except psycopg.Error as error:
+        print(f"The database does not answer: {error}", file=sys.stderr)
+        return 2
+    if given.json:
+        print(json.dumps({"settings": settings, "findings": [asdict(f) for f in findings]}))
+    else:
+        print("Settings (session_approval.settings):")
+        for name, value in settings.items():
+            print(f"  {name:<20} {value}")
+        for finding in findings:
+            print(f"{finding.level.upper():<8} {finding.what}")
+            for label, text in (("why", finding.why), ("do", finding.do)):
+                if text:
+                    print(f"         {label}: {text}")
+    return 1 if any(finding.level == "error" for finding in findings) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

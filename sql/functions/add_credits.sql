@@ -1,0 +1,90 @@
+-- Put credits into a client's wallet: as a lot of their own, or, in an installation that keeps one lot per
+-- client (a unique user_id and user_type), on top of that lot.
+--
+-- The lot is named after the client's account; where the installation's own check does not know that name, by
+-- the other one of the two. On top means: what had expired in the lot is written off first, the lot lasts
+-- until the later of the two dates, and a lot that was switched off is switched on, since the credits were
+-- paid for. A balance below zero, from old bugs, is made up for first.
+-- Locks: the lot that is topped up.
+
+create or replace function session_approval.add_credits(
+  p_user_id uuid,
+  p_amount integer,
+  p_expires_at timestamptz,
+  p_note jsonb
+)
+returns uuid
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_names text[] := array['individual', 'user'];
+  v_name text;
+  v_lot_id uuid;
+begin
+  if exists (
+    select from session_approval.people p where p.id = p_user_id and p.user_type::text = 'user'
+  ) then
+    v_names := array['user', 'individual'];
+  end if;
+
+  perform session_approval.note_credit_entry(p_note);
+
+  foreach v_name in array v_names loop
+    begin
+      insert into public.user_credits (user_id, user_type, credits_balance, expires_at)
+      values (p_user_id, v_name, p_amount, p_expires_at)
+      on conflict do nothing
+      returning id into v_lot_id;
+      exit;
+    exception
+      when check_violation then
+        if v_name = v_names[2] then
+          raise;
+        end if;
+    end;
+  end loop;
+
+  if v_lot_id is not null then
+    return v_lot_id;
+  end if;
+
+  select l.id
+  into v_lot_id
+  from public.user_credits l
+  where l.user_id = p_user_id
+    and l.user_type in ('individual', 'user')
+  order by coalesce(l.status, 'active') = 'active' desc, l.user_type = v_name desc, l.id
+  limit 1
+  for no key update;
+
+  if not found then
+    raise exception 'public.user_credits takes no new lot for this person, and has none to top up'
+      using errcode = 'unique_violation';
+  end if;
+
+  perform session_approval.expire_lot(v_lot_id);
+  perform session_approval.note_credit_entry(p_note);
+
+  update public.user_credits l
+  set
+    credits_balance = coalesce(l.credits_balance, 0) + p_amount,
+    status = 'active',
+    expires_at = case
+      when l.expires_at <= now() then p_expires_at
+      else nullif(
+        greatest(coalesce(l.expires_at, 'infinity'), coalesce(p_expires_at, 'infinity')), 'infinity')
+    end
+  where l.id = v_lot_id;
+
+  return v_lot_id;
+end
+$$;
+
+comment on function session_approval.add_credits(uuid, integer, timestamptz, jsonb) is
+  'Add credits to a client''s wallet, as a new lot or on top of the only one; returns the lot.';
+
+revoke all on function session_approval.add_credits(uuid, integer, timestamptz, jsonb)
+  from public, anon, authenticated;

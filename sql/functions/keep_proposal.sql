@@ -1,0 +1,80 @@
+-- Write a valid proposal down, or find the one that the same person made under the same key: whoever repeats
+-- a proposal gets the session that is there, also after its start.
+--
+-- Locks: nothing beyond the new row and its idempotency key. A second request under the same key waits for
+-- the first one's transaction.
+--
+-- Refusals: 422 IDEMPOTENCY_CONFLICT (same key, other content).
+
+create or replace function session_approval.keep_proposal(
+  p_therapist_id uuid,
+  p_patient_id uuid,
+  p_start_time timestamptz,
+  p_duration_minutes integer,
+  p_time_zone text,
+  p_session_type text,
+  p_title text,
+  p_notes text,
+  p_is_instant boolean,
+  p_request_key text,
+  out session_id uuid,
+  out is_new boolean
+)
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+begin
+  insert into public.sessions (
+    user_id, therapist_id, created_by, status, requires_approval, is_instant, session_type, title,
+    notes, start_time, end_time, duration_minutes, time_zone, scheduled_date, scheduled_time,
+    approval_expires_at, request_key
+  )
+  select
+    p_patient_id, p_therapist_id, p_therapist_id, 'pending_approval', true, p_is_instant,
+    p_session_type, p_title, p_notes, p_start_time,
+    p_start_time + make_interval(mins => p_duration_minutes), p_duration_minutes, p_time_zone,
+    (p_start_time at time zone p_time_zone)::date, (p_start_time at time zone p_time_zone)::time,
+    case
+      when p_is_instant then now() + settings.instant_ttl
+      else least(p_start_time, now() + settings.pending_ttl)
+    end,
+    p_request_key
+  from session_approval.settings settings
+  on conflict (created_by, request_key) where request_key is not null do nothing
+  returning id into session_id;
+
+  is_new := found;
+
+  if not is_new then
+    select s.id
+    into session_id
+    from public.sessions s
+    where s.created_by = p_therapist_id
+      and s.request_key = p_request_key
+      and s.user_id = p_patient_id
+      and s.is_instant = p_is_instant
+      and (p_is_instant or s.start_time = p_start_time)
+      and s.duration_minutes = p_duration_minutes
+      and s.session_type = p_session_type
+      and s.title = p_title
+      and s.notes is not distinct from p_notes;
+
+    if not found then
+      perform session_approval.refuse(
+        422, 'IDEMPOTENCY_CONFLICT', 'This idempotency key was used for another proposal');
+    end if;
+  end if;
+end
+$$;
+
+comment on function session_approval.keep_proposal(
+  uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
+) is
+  'Insert a proposal, or find the same one under the same key; says which. 422 when the key was used for '
+  'another one.';
+
+revoke all on function session_approval.keep_proposal(
+  uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
+) from public, anon, authenticated;

@@ -1,0 +1,77 @@
+-- Put away what time has ended: proposals that nobody answered, and credits that have expired.
+--
+-- Caller: service_role, or the owner; every minute or so. Nothing depends on it being punctual, for every
+-- function treats an expired proposal as cancelled and an expired lot as spent.
+-- At most 500 of each at a time, skipping what somebody else has locked, so that it can run from two places
+-- and beside approvals: call it again while it answers with 500.
+
+create or replace function session_approval.sweep_sessions()
+returns table (sessions_expired integer, lots_expired integer)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_id uuid;
+begin
+  sessions_expired := 0;
+  lots_expired := 0;
+
+  for v_id in
+    select s.id
+    from public.sessions s
+    where s.status = 'pending_approval'
+      and s.approval_expires_at <= now()
+    order by s.approval_expires_at
+    limit 500
+    for no key update skip locked
+  loop
+    perform session_approval.note_status_change(null, 'Nobody answered in time');
+
+    update public.sessions s
+    set
+      status = 'cancelled',
+      cancellation_reason = 'expired',
+      cancelled_at = s.approval_expires_at
+    where s.id = v_id;
+
+    sessions_expired := sessions_expired + 1;
+  end loop;
+
+  for v_id in
+    select l.id
+    from public.user_credits l
+    where l.expires_at <= now()
+      and l.credits_balance > 0
+    order by l.id
+    limit 500
+    for no key update skip locked
+  loop
+    perform session_approval.expire_lot(v_id);
+
+    lots_expired := lots_expired + 1;
+  end loop;
+
+  return next;
+end
+$$;
+
+create or replace function public.sweep_sessions()
+returns table (sessions_expired integer, lots_expired integer)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$ select * from session_approval.sweep_sessions() $$;
+
+comment on function public.sweep_sessions() is
+  'Cancel proposals that nobody answered in time and write off expired credits, up to 500 of each. For '
+  'service_role.';
+comment on function session_approval.sweep_sessions() is 'The room behind public.sweep_sessions.';
+
+revoke all on function public.sweep_sessions() from public, anon, authenticated, service_role;
+revoke all on function session_approval.sweep_sessions()
+  from public, anon, authenticated, service_role;
+grant execute on function public.sweep_sessions() to service_role;
+grant execute on function session_approval.sweep_sessions() to service_role;

@@ -1,0 +1,45 @@
+"""The bundle: the same install as one file, for places that have no psql."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+
+from scripts.local import ROOT, database
+from scripts.local.postgres import WHEEL_BIN
+from tests.servers import Server
+
+
+def _dump(address: str) -> str:
+    dumped = subprocess.run(
+        [WHEEL_BIN / "pg_dump", "--schema-only", "--restrict-key=x", "-d", address],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return dumped.stdout
+
+
+def test_the_bundle_as_one_string_installs_what_psql_installs(
+    server: Server, own_database: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "bundle.sql"
+    subprocess.run(
+        [sys.executable, "-m", "scripts.bundle", "--output", str(file)], cwd=ROOT, check=True
+    )
+    text = file.read_text()
+    assert not any(line.startswith("\\") for line in text.splitlines())
+
+    address = server.create("test_bundle", "template0")
+    try:
+        database.apply(address, [database.SUPABASE, database.STARTER])
+        for _ in range(2):
+            with psycopg.connect(address, autocommit=True) as connection:
+                connection.pgconn.exec_(
+                    text.encode()
+                )  # one simple query, as an SQL editor sends it
+                assert connection.pgconn.error_message == b""
+        assert _dump(address) == _dump(own_database)
+    finally:
+        server.drop("test_bundle")

@@ -1,0 +1,101 @@
+"""The README tells the truth: its commands work, and its tables list what is there."""
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.local import ROOT
+from scripts.local.stack import Stack
+
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.fixture
+def stack() -> Iterator[Stack]:
+    """The local stack, as make run starts it, in a folder of its own."""
+    with (
+        tempfile.TemporaryDirectory(prefix="sa-", dir="/tmp") as folder,
+        Stack(Path(folder) / "run") as running,
+    ):
+        yield running
+
+
+def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
+    [block] = re.findall(r"```sh\n(API=.*?)```", README, re.S)
+    story = block.replace("http://127.0.0.1:8000", stack.api_url)
+
+    told = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", story],
+        cwd=ROOT,
+        env={**os.environ, "LOCAL_FOLDER": str(stack.folder.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert told.returncode == 0, told.stderr
+    pending, approved, again, poor, foreign = told.stdout.strip().splitlines()
+    assert '"status":"pending_approval"' in pending
+    assert '"status":"scheduled"' in approved
+    assert '"already_approved":false' in approved
+    assert '"credits_balance_after":7' in approved
+    assert '"already_approved":true' in again
+    assert '"credits_balance_after":7' in again
+    assert '"code":"INSUFFICIENT_CREDITS"' in poor
+    assert '"code":"SESSION_NOT_FOUND"' in foreign
+
+
+def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
+    listed = set(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \|", README, re.M))
+    raised = set()
+    for file in (ROOT / "sql").rglob("*.sql"):
+        text = file.read_text()
+        raised |= {
+            (code, status)
+            for status, code in re.findall(r"refuse\(\s*(\d{3}),\s*'([A-Z_]+)'", text)
+        }
+    for file in (ROOT / "api").glob("*.py"):
+        raised |= {
+            (code, status)
+            for status, code in re.findall(
+                r"Refusal\(\s*(\d{3}),\s*\"([A-Z_]+)\"", file.read_text()
+            )
+        }
+    operators_only = {
+        ("PERSON_NOT_FOUND", "404"),
+        ("LOT_NOT_FOUND", "404"),
+        ("CREDITS_BELOW_ZERO", "409"),
+    }
+    assert len(raised) > 15
+    assert raised - operators_only <= listed
+    assert listed - raised == {("PAYLOAD_TOO_LARGE", "413")}
+
+
+def test_every_dependency_is_named_with_its_reason() -> None:
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        for line in (ROOT / name).read_text().splitlines():
+            if package := re.match(r"[a-z][a-z0-9-]*", line):
+                assert re.search(rf"(\| |[ (]){package[0]}( \||[\s,.(])", README), package[0]
+
+
+def test_every_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
+    texts = README + (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"(?:`|\n|\()make (?:-s )?([a-z]+)", texts))
+    assert len(named) > 6
+    assert named <= targets
+
+
+def test_every_variable_of_the_environment_is_in_the_example() -> None:
+    read = set(
+        re.findall(r"(?:value|url)\(\"([A-Z_]+)\"", (ROOT / "api" / "config.py").read_text())
+    )
+    documented = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M))
+    assert len(read) >= 10
+    assert read <= documented

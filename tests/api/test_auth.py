@@ -1,0 +1,123 @@
+"""Tokens of projects with asymmetric keys: verified with the public keys, and nothing else."""
+
+import hmac
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.utils import base64url_encode
+
+from api.config import Settings
+from scripts.local import free_port
+from tests.api.conftest import ISSUER, Api, assert_refused
+
+PRIVATE = ec.generate_private_key(ec.SECP256R1())
+
+
+@dataclass
+class KeyServer:
+    """Where the project's public keys are, and how often they were asked for."""
+
+    url: str
+    asked: int = 0
+
+
+@pytest.fixture
+def keys() -> Iterator[KeyServer]:
+    """A server of public keys, as Supabase Auth is one."""
+    public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key()))
+    document = {"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found.asked += 1
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(document).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    found = KeyServer(f"http://127.0.0.1:{server.server_port}/keys")
+    yield found
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def asymmetric(settings: Settings, keys: KeyServer) -> Api:
+    """The API of a project with asymmetric keys; nothing listens where Supabase would be."""
+    return Api(
+        replace(
+            settings,
+            jwt_secret=None,
+            jwks_url=keys.url,
+            rest_url=f"http://127.0.0.1:{free_port()}",
+        )
+    )
+
+
+def claims() -> dict[str, Any]:
+    """Return what a good token says."""
+    now = int(time.time())
+    return {
+        "iss": ISSUER,
+        "aud": "authenticated",
+        "role": "authenticated",
+        "sub": str(uuid4()),
+        "iat": now,
+        "exp": now + 600,
+    }
+
+
+def send(api: Api, token: str) -> Any:
+    """Ask for the credits with a token."""
+    return api.http.get("/api/credits/user", headers={"Authorization": f"Bearer {token}"})
+
+
+def test_a_token_signed_with_the_projects_key_passes_and_the_keys_are_fetched_once(
+    asymmetric: Api, keys: KeyServer
+) -> None:
+    for _ in range(5):
+        token = jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "one"})
+        # Past the gate, and on to a Supabase that is not there.
+        assert_refused(send(asymmetric, token), 503, "UPSTREAM_UNAVAILABLE")
+    assert keys.asked == 1
+
+
+def test_a_token_that_no_key_of_the_project_signed_is_401(asymmetric: Api) -> None:
+    pem = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    other = ec.generate_private_key(ec.SECP256R1())
+    rsa_key = rsa.generate_private_key(65537, 2048)
+    # The public key taken for a shared secret, by hand: PyJWT itself would not sign that.
+    header = {"alg": "HS256", "typ": "JWT", "kid": "one"}
+    signed = b".".join(base64url_encode(json.dumps(part).encode()) for part in (header, claims()))
+    signature = base64url_encode(hmac.digest(pem, signed, "sha256"))
+    confused = b".".join((signed, signature)).decode()
+    for token in (
+        confused,
+        jwt.encode(claims(), other, "ES256", headers={"kid": "one"}),
+        jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "two"}),
+        jwt.encode(claims(), PRIVATE, "ES256"),
+        jwt.encode(claims(), rsa_key, "RS256", headers={"kid": "one"}),
+        jwt.encode(claims(), None, "none", headers={"kid": "one"}),
+    ):
+        assert_refused(send(asymmetric, token), 401, "AUTHENTICATION_ERROR")
+
+
+def test_without_a_way_to_the_keys_the_answer_is_503_not_401(settings: Settings) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/keys"
+    api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))
+    token = jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "one"})
+    assert_refused(send(api, token), 503, "UPSTREAM_UNAVAILABLE")

@@ -19,6 +19,7 @@ Row = dict[str, Any]
 # The columns that an act's row adds to the session's.
 _BESIDE = (
     "credits_balance_after",
+    "credits_low",
     "already_approved",
     "refunded",
     "refund_expires_at",

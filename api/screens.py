@@ -6,6 +6,21 @@ from flask import Blueprint, Response, send_from_directory
 
 _WEB = Path(__file__).parent / "web"
 
+# Nothing inline, nothing from elsewhere, no markup made of strings; pictures are data in the style
+# sheet. A frame is a video room, whose address is known only when somebody joins: any over TLS,
+# without which browsers lend no camera, or on this machine.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; frame-src https: http://127.0.0.1:* http://localhost:*; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+_PAGE_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
 routes = Blueprint("screens", __name__)
 
 
@@ -18,22 +33,34 @@ def module(name: str) -> Response:
 @routes.get("/therapist/dashboard/create-session")
 def create_session_page() -> Response:
     """Serve the page on which a therapist proposes a session."""
-    return send_from_directory(_WEB, "create-session.html")
+    return _page("create-session.html")
 
 
 @routes.get("/therapist/dashboard/client-sessions")
 def client_sessions_page() -> Response:
     """Serve the page on which a therapist sees their sessions."""
-    return send_from_directory(_WEB, "client-sessions.html")
+    return _page("client-sessions.html")
 
 
 @routes.get("/dashboard/therapy")
 def therapy_page() -> Response:
     """Serve the page on which a client approves sessions and sees their credits."""
-    return send_from_directory(_WEB, "therapy.html")
+    return _page("therapy.html")
+
+
+@routes.get("/dashboard/credits")
+def credits_page() -> Response:
+    """Serve the page that stands where a shop for credits would be."""
+    return _page("credits.html")
 
 
 @routes.get("/video-session/<session_id>")
 def video_session_page(session_id: str) -> Response:  # noqa: ARG001 - the page reads its own address
     """Serve the page on which both people meet."""
-    return send_from_directory(_WEB, "video-session.html")
+    return _page("video-session.html")
+
+
+def _page(name: str) -> Response:
+    page = send_from_directory(_WEB, name)
+    page.headers.update(_PAGE_HEADERS)
+    return page

@@ -54,6 +54,7 @@ def approve() -> Response:
     session = rpc.call_one("approve_session_and_deduct_credit", **approval.parameters())
     beside = rpc.take(session)
     session["credits_balance_after"] = beside["credits_balance_after"]
+    session["credits_low"] = beside["credits_low"]
     session["already_approved"] = beside["already_approved"]
     return answer(session=session, message=beside["message"], **offer_room(beside["room"]))
 

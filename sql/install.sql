@@ -18,6 +18,7 @@
 \ir views/session_histories.sql
 
 \ir functions/refuse.sql
+\ir functions/refuse_unless_pending.sql
 \ir functions/acting_role.sql
 \ir functions/prove_caller.sql
 \ir functions/is_time_zone.sql

@@ -1,16 +1,38 @@
-// The local sign-in: choose a person, keep their token for this tab, go to their dashboard.
+// The local sign-in: choose a person, keep their token for this tab, go where they wanted or to their dashboard.
+
+const HOMES = { true: "/therapist/dashboard/client-sessions", false: "/dashboard/therapy" };
 
 const list = document.querySelector("#people");
-const people = await (await fetch("/sign-in/people")).json();
+const problem = document.querySelector("#problem");
 
-for (const person of people) {
+sessionStorage.clear(); // whoever comes here signs out
+
+try {
+  const people = await (await fetch("/sign-in/people")).json();
+  list.replaceChildren(...people.map(choice));
+} catch {
+  problem.textContent = "The local stack does not answer. Is it running? Reload this page when it is.";
+}
+
+function choice(person) {
+  const credits = person.credits === 1 ? "1 credit" : `${person.credits || "no"} credits`;
   const button = document.createElement("button");
-  const credits = person.is_therapist ? "therapist" : `client, ${person.credits} credit(s) to spend`;
-  button.textContent = `${person.full_name} (${credits})`;
+  button.type = "button";
+  button.append(
+    words("strong", person.full_name),
+    words("span", person.email),
+    words("span", person.is_therapist ? "therapist" : `client, ${credits}`),
+  );
   button.addEventListener("click", () => signIn(person));
   const item = document.createElement("li");
   item.append(button);
-  list.append(item);
+  return item;
+}
+
+function words(name, text) {
+  const node = document.createElement(name);
+  node.textContent = text;
+  return node;
 }
 
 async function signIn(person) {
@@ -19,9 +41,16 @@ async function signIn(person) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ email: person.email }),
   });
-  const { access_token: token } = await response.json();
+  const { access_token: token, error } = await response.json();
+  if (!token) {
+    problem.textContent = error;
+    return;
+  }
+  const home = HOMES[person.is_therapist];
   sessionStorage.setItem("session-approval-token", token);
-  const next = new URLSearchParams(location.search).get("next");
-  const home = person.is_therapist ? "/therapist/dashboard/create-session" : "/dashboard/therapy";
-  location.assign(next?.startsWith("/") && !next.startsWith("//") ? next : home);
+  sessionStorage.setItem("session-approval-person", person.full_name);
+  sessionStorage.setItem("session-approval-home", home);
+  // Only to a page of this origin: anything else in the address is somebody's trick.
+  const next = new URL(new URLSearchParams(location.search).get("next") ?? home, location.origin);
+  location.assign(next.origin === location.origin ? next.href : home);
 }

@@ -74,8 +74,8 @@ begin
     status = 'active',
     expires_at = case
       when l.expires_at <= now() then p_expires_at
-      else nullif(
-        greatest(coalesce(l.expires_at, 'infinity'), coalesce(p_expires_at, 'infinity')), 'infinity')
+      when l.expires_at is null or p_expires_at is null then null
+      else greatest(l.expires_at, p_expires_at)
     end
   where l.id = v_lot_id;
 

@@ -39,7 +39,7 @@ begin
       400, 'VALIDATION_ERROR', 'The adjustment is not valid', v_problems);
   end if;
 
-  select l.credits_balance
+  select coalesce(l.credits_balance, 0)
   into v_balance
   from public.user_credits l
   where l.id = p_lot_id
@@ -58,9 +58,9 @@ begin
 
   return query
   update public.user_credits l
-  set credits_balance = l.credits_balance + p_delta
+  set credits_balance = v_balance + p_delta
   where l.id = p_lot_id
-  returning l.id, l.user_id, l.credits_balance;
+  returning l.id, l.user_id, l.credits_balance::integer;
 end
 $$;
 

@@ -20,6 +20,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(p_user_id);
@@ -32,8 +33,8 @@ begin
   select
     s.id, s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
     coalesce(
-      s.duration_minutes, (extract(epoch from s.end_time - s.start_time) / 60)::integer
-    ) as duration_minutes,
+      s.duration_minutes, extract(epoch from s.end_time - s.start_time) / 60
+    )::integer as duration_minutes,
     coalesce(s.time_zone, settings.default_time_zone) as time_zone,
     settings.low_balance,
     settings.video_base_url || '/' || session_approval.room_name(s.id) as room_url
@@ -53,18 +54,8 @@ begin
     and v_session.status not in ('pending_approval', 'cancelled');
 
   if not v_already_approved then
-    if (v_session.status = 'pending_approval' and v_session.approval_expires_at <= now())
-      or (v_session.status = 'cancelled' and v_session.cancellation_reason = 'expired')
-    then
-      perform session_approval.refuse(
-        410, 'SESSION_EXPIRED', 'Nobody answered this request in time',
-        jsonb_build_object('approval_expires_at', v_session.approval_expires_at));
-    elsif v_session.status <> 'pending_approval' then
-      perform session_approval.refuse(
-        409, 'SESSION_NOT_PENDING', 'Session not found or not pending approval',
-        jsonb_build_object(
-          'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
-    end if;
+    perform session_approval.refuse_unless_pending(
+      v_session.status, v_session.approval_expires_at, v_session.cancellation_reason);
 
     v_lot_id := session_approval.debit_one_credit(v_caller.id, p_session_id);
     v_restart := case when v_session.is_instant then now() end;
@@ -84,9 +75,10 @@ begin
       end_time = coalesce(
         v_restart + make_interval(mins => v_session.duration_minutes), s.end_time),
       scheduled_date = coalesce(
-        (v_restart at time zone v_session.time_zone)::date, s.scheduled_date),
+        (v_restart at time zone v_session.time_zone)::date, s.scheduled_date::date),
       scheduled_time = coalesce(
-        (v_restart at time zone v_session.time_zone)::time, s.scheduled_time)
+        date_trunc('second', v_restart at time zone v_session.time_zone)::time,
+        s.scheduled_time::time)
     where s.id = p_session_id;
   end if;
 

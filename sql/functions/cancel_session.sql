@@ -6,7 +6,8 @@
 --
 -- Refusals: 400 VALIDATION_ERROR (reason too long), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
 -- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_CANCELLABLE (begun, over, or called off by
--- the other; details: status, cancellation_reason); of a proposal 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
+-- the other; details: status, cancellation_reason), of a proposal 409 SESSION_NOT_PENDING and 410
+-- SESSION_EXPIRED.
 
 create or replace function session_approval.cancel_session(p_session_id uuid, p_reason text)
 returns setof session_approval.session_outcomes
@@ -14,6 +15,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());

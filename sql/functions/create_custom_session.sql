@@ -27,6 +27,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());

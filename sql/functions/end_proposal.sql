@@ -21,7 +21,12 @@ declare
 begin
   select d.* into v_session from session_approval.session_details d where d.id = p_session_id;
 
-  if v_session.status = 'pending_approval' then
+  if (v_session.status = 'cancelled'
+    and v_session.cancellation_reason = p_how
+    and v_session.cancelled_by = p_actor_id::text) is not true
+  then
+    perform session_approval.refuse_unless_pending(
+      v_session.status, v_session.approval_expires_at, v_session.cancellation_reason);
     perform session_approval.note_status_change(p_actor_id, p_reason);
 
     update public.sessions s
@@ -31,17 +36,6 @@ begin
       cancelled_by = p_actor_id,
       cancelled_at = now()
     where s.id = p_session_id;
-  elsif v_session.cancellation_reason = 'expired' then
-    perform session_approval.refuse(
-      410, 'SESSION_EXPIRED', 'Nobody answered this request in time',
-      jsonb_build_object('approval_expires_at', v_session.approval_expires_at));
-  elsif (v_session.cancellation_reason = p_how
-    and v_session.cancelled_by = p_actor_id::text) is not true
-  then
-    perform session_approval.refuse(
-      409, 'SESSION_NOT_PENDING', 'Session not found or not pending approval',
-      jsonb_build_object(
-        'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
   end if;
 
   return query

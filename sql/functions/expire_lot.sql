@@ -24,7 +24,7 @@ begin
 
   update public.user_credits l
   set
-    credits_expired = l.credits_expired + l.credits_balance,
+    credits_expired = coalesce(l.credits_expired, 0) + l.credits_balance,
     credits_balance = 0
   where l.id = p_lot_id;
 end

@@ -36,7 +36,7 @@ begin
     (
       select coalesce(jsonb_agg(jsonb_build_object(
         'id', l.id,
-        'credits_balance', l.credits_balance,
+        'credits_balance', l.credits_balance::integer,
         'expires_at', l.expires_at,
         'created_at', session_approval.instant(l.created_at),
         'is_spendable', spendable.id is not null

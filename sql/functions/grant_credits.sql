@@ -1,7 +1,8 @@
 -- Credits that were bought or given: for payment webhooks and operators.
 --
 -- Caller: service_role, or the owner. Changes: one lot, one ledger row. Locks: the reference, then the lot.
--- One reference of one source is one grant: repeating it answers the same and adds nothing.
+-- One reference of one source is one grant: repeating it answers the same and adds nothing. Expiry and reason
+-- do not make another grant of it, for whoever repeats may reckon them anew.
 -- An account that is not active is credited too: the money has been paid.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 404 PERSON_NOT_FOUND,
@@ -26,21 +27,24 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
+  v_source constant text := btrim(p_source);
+  v_reference constant text := btrim(p_reference);
   v_problems jsonb;
   v_entry record;
   v_lot_id uuid;
 begin
   -- Two grants under one reference take turns; transaction-level, so that poolers may stand between.
   perform pg_advisory_xact_lock(
-    hashtextextended('session_approval.grant_credits:' || p_source || ':' || p_reference, 0));
+    hashtextextended('session_approval.grant_credits:' || v_source || ':' || v_reference, 0));
 
   select e.lot_id, e.user_id, e.delta
   into v_entry
   from session_approval.credit_ledger e
-  where e.source = p_source
-    and e.reference = p_reference
+  where e.source = v_source
+    and e.reference = v_reference
     and e.kind = 'grant';
 
   if not found then
@@ -49,10 +53,10 @@ begin
         when (p_amount between 1 and 100000) is not true then 'must be 1 to 100000 credits'
       end,
       'source', case
-        when (length(btrim(p_source)) between 1 and 200) is not true then 'must be 1 to 200 characters'
+        when (length(v_source) between 1 and 200) is not true then 'must be 1 to 200 characters'
       end,
       'reference', case
-        when (length(btrim(p_reference)) between 1 and 200) is not true
+        when (length(v_reference) between 1 and 200) is not true
           then 'must be 1 to 200 characters'
       end,
       'expires_at', case when p_expires_at <= now() then 'must be in the future' end
@@ -68,8 +72,8 @@ begin
 
     v_lot_id := session_approval.add_credits(
       p_user_id, p_amount, p_expires_at, jsonb_build_object(
-        'kind', 'grant', 'actor_id', auth.uid(), 'reason', p_reason, 'source', p_source,
-        'reference', p_reference));
+        'kind', 'grant', 'actor_id', auth.uid(), 'reason', p_reason, 'source', v_source,
+        'reference', v_reference));
   elsif (v_entry.user_id, v_entry.delta) is distinct from (p_user_id, p_amount) then
     perform session_approval.refuse(
       422, 'IDEMPOTENCY_CONFLICT', 'This reference was used for another grant');

@@ -1,4 +1,5 @@
--- A moment, whatever type an installation stores it in: older ones keep UTC without a zone.
+-- A moment, whatever type an installation stores it in: older ones keep UTC without a zone. The functions
+-- that write such a column run with timezone UTC for that reason.
 
 create or replace function session_approval.instant(p_moment timestamptz)
 returns timestamptz

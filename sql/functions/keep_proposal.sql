@@ -35,7 +35,8 @@ begin
     p_patient_id, p_therapist_id, p_therapist_id, 'pending_approval', true, p_is_instant,
     p_session_type, p_title, p_notes, p_start_time,
     p_start_time + make_interval(mins => p_duration_minutes), p_duration_minutes, p_time_zone,
-    (p_start_time at time zone p_time_zone)::date, (p_start_time at time zone p_time_zone)::time,
+    (p_start_time at time zone p_time_zone)::date,
+    date_trunc('second', p_start_time at time zone p_time_zone)::time,
     case
       when p_is_instant then now() + settings.instant_ttl
       else least(p_start_time, now() + settings.pending_ttl)

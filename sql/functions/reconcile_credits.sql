@@ -2,6 +2,7 @@
 --
 -- Caller: service_role, or the owner. Reads every lot and the whole ledger: minutes on millions of rows.
 -- It reads one snapshot, so that approvals under way neither disturb it nor are disturbed.
+-- Sessions that were approved before there was a ledger, by older code, are not its business.
 
 create or replace function session_approval.reconcile_credits()
 returns table (
@@ -18,67 +19,75 @@ security definer
 set search_path = ''
 as $$
   with sums as (
-    select e.lot_id, sum(e.delta)::integer as credits
+    select
+      e.lot_id, sum(e.delta)::integer as credits,
+      (array_agg(e.user_id order by e.id desc))[1] as user_id
     from session_approval.credit_ledger e
     group by e.lot_id
   ),
-  charges as (
-    select
-      e.session_id,
-      count(*) filter (where e.kind = 'approval')::integer as debits,
-      count(*) filter (where e.kind = 'refund')::integer as refunds,
-      min(e.lot_id::text) filter (where e.kind = 'approval')::uuid as lot_id
+  approvals as (
+    select s.id, s.credit_lot_id
+    from public.sessions s
+    where session_approval.instant(s.approved_at)
+      >= (select min(e.created_at) from session_approval.credit_ledger e)
+  ),
+  debits as (
+    select e.session_id, e.lot_id, count(*)::integer as taken
     from session_approval.credit_ledger e
-    where e.kind in ('approval', 'refund')
+    where e.kind = 'approval'
+    group by e.session_id, e.lot_id
+  ),
+  refunds as (
+    select
+      e.session_id, min(e.lot_id::text)::uuid as lot_id, min(e.user_id::text)::uuid as user_id,
+      count(*)::integer as returned
+    from session_approval.credit_ledger e
+    where e.kind = 'refund'
     group by e.session_id
   )
-  select 'balance differs from the ledger', l.id, l.user_id, null::uuid, coalesce(sums.credits, 0),
-    coalesce(l.credits_balance, 0)
+  select
+    case
+      when l.id is null then 'a lot is gone, and its ledger has credits left'
+      else 'a balance differs from its ledger'
+    end,
+    coalesce(l.id, sums.lot_id), coalesce(l.user_id, sums.user_id), null::uuid,
+    coalesce(sums.credits, 0), coalesce(l.credits_balance, 0)::integer
   from public.user_credits l
-  left join sums on sums.lot_id = l.id
-  where coalesce(sums.credits, 0) <> coalesce(l.credits_balance, 0)
+  full join sums on sums.lot_id = l.id
+  where coalesce(sums.credits, 0) <> coalesce(l.credits_balance, 0)::integer
 
   union all
-  select 'a lot is gone, and the ledger has credits for it', sums.lot_id, null, null, sums.credits, 0
-  from sums
-  left join public.user_credits l on l.id = sums.lot_id
-  where l.id is null
-    and sums.credits <> 0
-
-  union all
-  select 'a balance is negative', l.id, l.user_id, null, 0, l.credits_balance
+  select 'a balance is negative', l.id, l.user_id, null, 0, l.credits_balance::integer
   from public.user_credits l
   where l.credits_balance < 0
 
   union all
-  select 'an approved session was not charged exactly once', s.credit_lot_id, s.user_id, s.id, 1,
-    coalesce(charges.debits, 0)
-  from public.sessions s
-  left join charges on charges.session_id = s.id
-  where s.approved_at is not null
-    and coalesce(charges.debits, 0) <> 1
+  select
+    case
+      when a.id is null then 'a session was charged to a lot that it does not say'
+      when d.taken is null then 'an approved session was not charged to the lot that it says'
+      else 'a session was charged more than once'
+    end,
+    coalesce(a.credit_lot_id, d.lot_id), s.user_id, s.id, (a.id is not null)::integer,
+    coalesce(d.taken, 0)
+  from approvals a
+  full join debits d
+    on d.session_id = a.id
+   and d.lot_id = a.credit_lot_id
+  join public.sessions s on s.id = coalesce(a.id, d.session_id)
+  where coalesce(d.taken, 0) <> (a.id is not null)::integer
 
   union all
-  select 'a session was charged to another lot than it says', charges.lot_id, s.user_id, s.id, 1, 0
-  from public.sessions s
-  join charges on charges.session_id = s.id
-  where s.approved_at is not null
-    and charges.debits = 1
-    and charges.lot_id is distinct from s.credit_lot_id
-
-  union all
-  select 'a session was charged without being approved', charges.lot_id, s.user_id, s.id, 0,
-    charges.debits
-  from public.sessions s
-  join charges on charges.session_id = s.id
-  where s.approved_at is null
-    and charges.debits > 0
-
-  union all
-  select 'a session was refunded more often than charged', charges.lot_id, null, charges.session_id,
-    charges.debits, charges.refunds
-  from charges
-  where charges.refunds > charges.debits
+  select
+    'a session was refunded more often than charged', r.lot_id, r.user_id, r.session_id,
+    coalesce(charged.taken, 0), r.returned
+  from refunds r
+  left join (
+    select d.session_id, sum(d.taken)::integer as taken
+    from debits d
+    group by d.session_id
+  ) charged on charged.session_id = r.session_id
+  where r.returned > coalesce(charged.taken, 0)
 $$;
 
 create or replace function public.reconcile_credits()

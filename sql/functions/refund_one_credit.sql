@@ -24,6 +24,7 @@ declare
   );
   v_session record;
   v_lot record;
+  v_new_lot_id uuid;
 begin
   select s.user_id, s.credit_lot_id
   into v_session
@@ -37,27 +38,11 @@ begin
   for no key update;
 
   if not found then
-    perform session_approval.note_credit_entry(v_note);
+    v_new_lot_id := session_approval.add_credits(v_session.user_id, 1, v_grace, v_note);
 
-    insert into public.user_credits (user_id, user_type, credits_balance, expires_at)
-    select v_session.user_id, p.user_type, 1, v_grace
-    from session_approval.people p
-    where p.id = v_session.user_id
-    on conflict do nothing
-    returning user_credits.expires_at into expires_at;
+    select l.expires_at into expires_at from public.user_credits l where l.id = v_new_lot_id;
 
-    if found then
-      return;
-    end if;
-
-    select l.id, l.expires_at <= now() as has_expired
-    into v_lot
-    from public.user_credits l
-    where l.user_id = v_session.user_id
-      and l.user_type in ('individual', 'user')
-    order by l.id
-    limit 1
-    for no key update;
+    return;
   end if;
 
   if v_lot.has_expired then
@@ -68,8 +53,8 @@ begin
 
   update public.user_credits l
   set
-    credits_balance = l.credits_balance + 1,
-    status = case when l.credits_balance <= 0 then 'active' else l.status end,
+    credits_balance = coalesce(l.credits_balance, 0) + 1,
+    status = case when coalesce(l.credits_balance, 0) <= 0 then 'active' else l.status end,
     expires_at = case when v_lot.has_expired then v_grace else l.expires_at end
   where l.id = v_lot.id
   returning l.expires_at into expires_at;

@@ -1,4 +1,5 @@
--- Put away what time has ended: proposals that nobody answered, and credits that have expired.
+-- Put away what time has ended: proposals that nobody answered, and clients' credits that have expired. Lots
+-- of other kinds of account are the application's own affair.
 --
 -- Caller: service_role, or the owner; every minute or so. Nothing depends on it being punctual, for every
 -- function treats an expired proposal as cancelled and an expired lot as spent.
@@ -11,6 +12,7 @@ language plpgsql
 volatile
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   v_id uuid;
@@ -44,6 +46,7 @@ begin
     from public.user_credits l
     where l.expires_at <= now()
       and l.credits_balance > 0
+      and l.user_type in ('individual', 'user')
     order by l.id
     limit 500
     for no key update skip locked

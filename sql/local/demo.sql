@@ -3,12 +3,18 @@
 
 insert into public.users (id, email, full_name, user_type, time_zone)
 values
-  ('00000000-0000-4000-8000-000000000001', 'tara@example.org', 'Dr Tara Adeyemi', 'therapist', 'Europe/London'),
-  ('00000000-0000-4000-8000-000000000002', 'tom@example.org', 'Tom Lindqvist', 'therapist', 'America/New_York'),
-  ('00000000-0000-4000-8000-000000000011', 'ada@example.org', 'Ada Okafor', 'individual', 'Africa/Lagos'),
-  ('00000000-0000-4000-8000-000000000012', 'ben@example.org', 'Ben Walsh', 'individual', 'Europe/London'),
-  ('00000000-0000-4000-8000-000000000013', 'cleo@example.org', 'Cleo Martin', 'user', 'America/New_York'),
-  ('00000000-0000-4000-8000-000000000014', 'dan@example.org', 'Dan Shrestha', 'individual', 'Asia/Kathmandu')
+  ('00000000-0000-4000-8000-000000000001', 'tara@example.org',
+    'Dr Tara Adeyemi', 'therapist', 'Europe/London'),
+  ('00000000-0000-4000-8000-000000000002', 'tom@example.org',
+    'Tom Lindqvist', 'therapist', 'America/New_York'),
+  ('00000000-0000-4000-8000-000000000011', 'ada@example.org',
+    'Ada Okafor', 'individual', 'Africa/Lagos'),
+  ('00000000-0000-4000-8000-000000000012', 'ben@example.org',
+    'Ben Walsh', 'individual', 'Europe/London'),
+  ('00000000-0000-4000-8000-000000000013', 'cleo@example.org',
+    'Cleo Martin', 'user', 'America/New_York'),
+  ('00000000-0000-4000-8000-000000000014', 'dan@example.org',
+    'Dan Shrestha', 'individual', 'Asia/Kathmandu')
 on conflict (id) do nothing;
 
 -- Ada has several lots, Ben one credit, Cleo one that has expired, Dan none at all.

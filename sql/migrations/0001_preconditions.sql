@@ -24,13 +24,22 @@ begin
 
   if to_regprocedure('auth.uid()') is null then
     v_missing := v_missing ||
-      'function auth.uid(): Supabase has it; on plain Postgres run sql/local/supabase.sql first'::text;
+      text 'function auth.uid(): Supabase has it; on plain Postgres run sql/local/supabase.sql first';
   end if;
 
   if to_regclass('session_approval.people') is null and to_regclass('public.users') is null then
-    v_missing := v_missing || ('table public.users: where people live in another table, create the '
+    v_missing := v_missing || text 'table public.users: where people live in another table, create the '
       'view session_approval.people over it first (README, "For DBAs"); '
-      'a new project runs sql/starter/install.sql');
+      'a new project runs sql/starter/install.sql';
+  elsif to_regclass('session_approval.people') is null and not exists (
+    select
+    from information_schema.columns c
+    where c.table_schema = 'public'
+      and c.table_name = 'users'
+      and c.column_name in ('user_type', 'role')
+  ) then
+    v_missing := v_missing || text 'column public.users.user_type, or role: where the kind of an account '
+      'is kept elsewhere, create the view session_approval.people first (README, "For DBAs")';
   end if;
 
   foreach v_column in array array[
@@ -48,6 +57,26 @@ begin
       v_missing := v_missing || format(
         'column public.%s: a new project runs sql/starter/install.sql first', v_column);
     end if;
+  end loop;
+
+  for v_column in
+    select format('%s.%s of type uuid: it is %s', c.table_name, c.column_name, c.data_type)
+    from information_schema.columns c
+    where c.table_schema = 'public'
+      and c.data_type <> 'uuid'
+      and (
+        c.table_name || '.' || c.column_name in (
+          'sessions.id', 'sessions.user_id', 'sessions.therapist_id', 'user_credits.id',
+          'user_credits.user_id'
+        )
+        or (
+          c.table_name || '.' || c.column_name = 'users.id'
+          and to_regclass('session_approval.people') is null
+        )
+      )
+    order by 1
+  loop
+    v_missing := v_missing || format('column public.%s', v_column);
   end loop;
 
   if v_missing <> '{}' then

@@ -41,4 +41,4 @@ revoke all on session_approval.people from public, anon, authenticated;
 
 comment on view session_approval.people is
   'Everybody who can propose or approve: id (uuid), full_name, email, user_type (therapist; individual '
-  'or user for clients), is_active, time_zone (IANA or null). Redefine it where people live in another table.';
+  'or user for clients), is_active, time_zone (IANA or null). Redefine it where people live elsewhere.';

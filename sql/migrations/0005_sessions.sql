@@ -42,12 +42,16 @@ comment on column public.sessions.request_key is
 -- allowing all that it allowed. Checks that involve other columns are left alone.
 do $$
 declare
-  v_seven constant text := $list$'pending_approval', 'scheduled', 'confirmed', 'in_progress', 'completed', 'no_show', 'cancelled'$list$;
+  v_seven constant text := $list$
+    'pending_approval', 'scheduled', 'confirmed', 'in_progress', 'completed', 'no_show', 'cancelled'
+  $list$;
   v_check record;
   v_allows_all boolean;
 begin
   for v_check in
-    select k.conname, pg_catalog.pg_get_expr(k.conbin, k.conrelid) as expression
+    select
+      k.conname, pg_catalog.pg_get_expr(k.conbin, k.conrelid) as expression,
+      case when not k.convalidated then 'not valid' else '' end as validity
     from pg_catalog.pg_constraint k
     join pg_catalog.pg_attribute a
       on a.attrelid = k.conrelid
@@ -63,8 +67,8 @@ begin
     if v_allows_all is false then
       execute format('alter table public.sessions drop constraint %I', v_check.conname);
       execute format(
-        'alter table public.sessions add constraint %I check ((%s) or status in (%s))',
-        v_check.conname, v_check.expression, v_seven);
+        'alter table public.sessions add constraint %I check ((%s) or status in (%s)) %s',
+        v_check.conname, v_check.expression, v_seven, v_check.validity);
     end if;
   end loop;
 end

@@ -4,7 +4,7 @@
 create table if not exists session_approval.credit_ledger (
   id bigint generated always as identity,
   lot_id uuid not null,
-  user_id uuid not null,
+  user_id uuid,
   session_id uuid,
   kind text not null,
   delta integer not null,
@@ -41,13 +41,16 @@ create unique index if not exists credit_ledger_source_reference_idx
   where kind = 'grant';
 
 revoke all on session_approval.credit_ledger from public, anon, authenticated, service_role;
+revoke all on sequence session_approval.credit_ledger_id_seq
+  from public, anon, authenticated, service_role;
 grant select on session_approval.credit_ledger to service_role;
 
 comment on table session_approval.credit_ledger is
   'Append-only: one row for every change of any user_credits.credits_balance. Units are credits.';
 comment on column session_approval.credit_ledger.id is 'In the order in which the changes were made.';
 comment on column session_approval.credit_ledger.lot_id is 'The row of user_credits that changed.';
-comment on column session_approval.credit_ledger.user_id is 'Whose credits.';
+comment on column session_approval.credit_ledger.user_id is
+  'Whose credits; null where the lot belongs to nobody.';
 comment on column session_approval.credit_ledger.session_id is
   'The session that was paid or refunded, where one was.';
 comment on column session_approval.credit_ledger.kind is

@@ -17,6 +17,8 @@ create index if not exists session_events_session_id_idx
   on session_approval.session_events (session_id, id);
 
 revoke all on session_approval.session_events from public, anon, authenticated, service_role;
+revoke all on sequence session_approval.session_events_id_seq
+  from public, anon, authenticated, service_role;
 grant select on session_approval.session_events to service_role;
 
 comment on table session_approval.session_events is

@@ -23,7 +23,7 @@ create table if not exists public.sessions (
 
 alter table public.sessions enable row level security;
 
-revoke all on public.sessions from public, anon, authenticated;
+revoke all on public.sessions from public, anon, authenticated, service_role;
 grant select on public.sessions to authenticated;
 grant all on public.sessions to service_role;
 

@@ -13,7 +13,7 @@ create table if not exists public.user_credits (
 
 alter table public.user_credits enable row level security;
 
-revoke all on public.user_credits from public, anon, authenticated;
+revoke all on public.user_credits from public, anon, authenticated, service_role;
 grant select on public.user_credits to authenticated;
 grant all on public.user_credits to service_role;
 

@@ -15,7 +15,7 @@ create table if not exists public.users (
 
 alter table public.users enable row level security;
 
-revoke all on public.users from public, anon, authenticated;
+revoke all on public.users from public, anon, authenticated, service_role;
 grant select on public.users to authenticated;
 grant all on public.users to service_role;
 

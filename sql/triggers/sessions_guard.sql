@@ -2,8 +2,8 @@
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
 -- What is left to those roles: to cancel, to tell how an approved session goes on, and to write what is only
--- told (title, notes). Its therapist may move an approved session, as existing screens do; its client may not,
--- who could move it to where cancelling is free again. What has ended stays ended.
+-- told (title, notes). Its therapist may move an approved session, as existing screens do; its client may
+-- not, who could move it to where cancelling is free again. What has ended stays ended.
 --
 -- The trigger is security invoker, so that current_user is the role that writes: a person's when the UPDATE
 -- came straight from one, the functions' owner when it came from a function.
@@ -24,7 +24,11 @@ begin
   end if;
 
   if tg_op = 'INSERT' then
-    if new.requires_approval or new.status = 'pending_approval' then
+    if new.requires_approval
+      or new.status = 'pending_approval'
+      or new.approved_at is not null
+      or new.credit_lot_id is not null
+    then
       raise sqlstate 'PT403' using
         message = 'A session that needs approval is proposed with create_custom_session',
         hint = 'AUTHORIZATION_ERROR',
@@ -39,6 +43,7 @@ begin
     or new.requires_approval is true
     or old.status = 'pending_approval'
     or new.status = 'pending_approval'
+    or (old.approved_at, old.credit_lot_id) is distinct from (new.approved_at, new.credit_lot_id)
   ) then
     return new;
   end if;

@@ -43,23 +43,23 @@ language plpgsql
 security definer
 set search_path = ''
 as $$
+declare
+  v_before constant integer := coalesce(old.credits_balance, 0)::integer;
+  v_after constant integer := coalesce(new.credits_balance, 0)::integer;
 begin
   if tg_op = 'UPDATE' and (old.id, old.user_id) is not distinct from (new.id, new.user_id) then
     perform session_approval.write_credit_entry(
-      new.id, new.user_id, coalesce(new.credits_balance, 0) - coalesce(old.credits_balance, 0),
-      coalesce(new.credits_balance, 0));
+      new.id, new.user_id, v_after - v_before, v_after);
     return null;
   end if;
 
   -- A lot that changes hands leaves one wallet and enters another.
   if tg_op in ('UPDATE', 'DELETE') then
-    perform session_approval.write_credit_entry(
-      old.id, old.user_id, -coalesce(old.credits_balance, 0), 0);
+    perform session_approval.write_credit_entry(old.id, old.user_id, -v_before, 0);
   end if;
 
   if tg_op in ('UPDATE', 'INSERT') then
-    perform session_approval.write_credit_entry(
-      new.id, new.user_id, coalesce(new.credits_balance, 0), coalesce(new.credits_balance, 0));
+    perform session_approval.write_credit_entry(new.id, new.user_id, v_after, v_after);
   end if;
 
   return null;
@@ -74,7 +74,7 @@ set search_path = ''
 as $$
 begin
   perform session_approval.write_credit_entry(
-    l.id, l.user_id, -coalesce(l.credits_balance, 0), 0)
+    l.id, l.user_id, -coalesce(l.credits_balance, 0)::integer, 0)
   from public.user_credits l
   order by l.id;
 
@@ -125,8 +125,9 @@ comment on trigger session_approval_ledger_truncate on public.user_credits is
 -- until this transaction ends, so that no change falls between the two.
 insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
 select
-  l.id, l.user_id, 'opening', coalesce(l.credits_balance, 0), coalesce(l.credits_balance, 0)
+  l.id, l.user_id, 'opening', found.credits, found.credits
 from public.user_credits l
+cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
 where not exists (
   select from session_approval.credit_ledger e where e.lot_id = l.id
 )

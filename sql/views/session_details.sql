@@ -3,7 +3,8 @@
 -- It is granted to nobody. Which rows a caller gets is decided by the function that reads it; a view in an
 -- exposed schema would have to leave that to row level security, which an installation may have switched off.
 -- A proposal that nobody answered in time reads as cancelled from that moment on, swept or not, and where
--- the room is stays hidden until approval, also when older code wrote it into a waiting row.
+-- the room is stays hidden until approval, and for good without one, also when older code wrote it into a
+-- waiting row.
 
 create or replace view session_approval.session_details as
 select
@@ -18,10 +19,10 @@ select
   s.start_time,
   s.end_time,
   coalesce(
-    s.duration_minutes, (extract(epoch from s.end_time - s.start_time) / 60)::integer
-  ) as duration_minutes,
+    s.duration_minutes, extract(epoch from s.end_time - s.start_time) / 60
+  )::integer as duration_minutes,
   s.session_type::text as session_type,
-  case when expired.now then 'cancelled' else s.status::text end as status,
+  case when standing.has_expired then 'cancelled' else s.status::text end as status,
   session_approval.instant(s.created_at) as created_at,
   coalesce(s.is_instant, false) as is_instant,
   coalesce(s.requires_approval, false) as requires_approval,
@@ -29,17 +30,20 @@ select
   s.approval_expires_at,
   s.approved_at,
   s.time_zone,
-  case when s.status <> 'pending_approval' then s.session_url::text end as session_url,
-  case when s.status <> 'pending_approval' then s.room_name::text end as room_name,
-  case when s.status <> 'pending_approval' then s.daily_room_url::text end as daily_room_url,
-  case when s.status <> 'pending_approval' then s.daily_room_name::text end as daily_room_name,
+  case when standing.shows_room then s.session_url::text end as session_url,
+  case when standing.shows_room then s.room_name::text end as room_name,
+  case when standing.shows_room then s.daily_room_url::text end as daily_room_url,
+  case when standing.shows_room then s.daily_room_name::text end as daily_room_name,
   case
     when s.status in ('scheduled', 'confirmed', 'in_progress') then s.start_time - settings.join_early
   end as join_opens_at,
-  case when expired.now then 'expired' else s.cancellation_reason::text end as cancellation_reason,
+  case
+    when standing.has_expired then 'expired'
+    else s.cancellation_reason::text
+  end as cancellation_reason,
   s.cancelled_by::text as cancelled_by,
   case
-    when expired.now then s.approval_expires_at
+    when standing.has_expired then s.approval_expires_at
     else session_approval.instant(s.cancelled_at)
   end as cancelled_at,
   jsonb_build_object(
@@ -51,8 +55,11 @@ select
 from public.sessions s
 cross join session_approval.settings settings
 cross join lateral (
-  select (s.status = 'pending_approval' and s.approval_expires_at <= now()) is true as now
-) expired
+  select
+    (s.status = 'pending_approval' and s.approval_expires_at <= now()) is true as has_expired,
+    s.status <> 'pending_approval'
+      and (s.status <> 'cancelled' or s.approved_at is not null) as shows_room
+) standing
 left join session_approval.people therapist on therapist.id = s.therapist_id
 left join session_approval.people client on client.id = s.user_id;
 

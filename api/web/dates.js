@@ -1,0 +1,64 @@
+// Moments in words: in one time zone, as one language writes them, absolute and relative.
+
+const MINUTE = 60_000;
+export const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+const CLOCK = { hour: "numeric", minute: "2-digit" };
+
+const formats = {};
+
+function formatOf(locale, options) {
+  return (formats[locale + JSON.stringify(options)] ??= new Intl.DateTimeFormat(locale, options));
+}
+
+// What a zone's clocks show at a moment, as if they were UTC's.
+function wall(moment, timeZone) {
+  const shown = formatOf("sv", { dateStyle: "short", timeStyle: "medium", timeZone }).format(moment);
+  return Date.parse(`${shown.replace(" ", "T")}Z`);
+}
+
+/** The moment at which a zone's clocks show a date and a time; NaN while one is missing. */
+export function momentOf(date, time, zone) {
+  const wanted = Date.parse(`${date}T${time}Z`);
+  const near = wanted && 2 * wanted - wall(wanted, zone);
+  return near && near + wanted - wall(near, zone);
+}
+
+/** Minutes and seconds left, as a clock shows them: 3:07. */
+export function clock(milliseconds) {
+  const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
+  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+}
+
+/** How moments are written in one language and one zone: the device's own if none, or no such one, is named. */
+export function datesIn(locale, named) {
+  let zone;
+  try {
+    zone = new Intl.DateTimeFormat(locale, { timeZone: named }).resolvedOptions().timeZone;
+  } catch {
+    zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  }
+  const format = (options) => (moment) => formatOf(locale, { timeZone: zone, ...options }).format(new Date(moment));
+  const midnights = (moment) => Math.floor(wall(moment, zone) / DAY);
+  return {
+    locale,
+    zone,
+    day: format({ dateStyle: "medium" }),
+    moment: format({ weekday: "short", day: "numeric", month: "short", ...CLOCK }),
+    /** Friday 27 November, 14:00–14:30; with the year when it is not this one */
+    span(start, end, timeZone = zone) {
+      const year = start.slice?.(0, 4) === new Date().toISOString().slice(0, 4) ? undefined : "numeric";
+      const options = { weekday: "long", day: "numeric", month: "long", year, ...CLOCK, timeZone };
+      return formatOf(locale, options).formatRange(new Date(start), new Date(end)).replace("–", "–\u2060");
+    },
+    /** in 5 minutes, in 3 hours, tomorrow, 2 days ago */
+    relative(moment, now) {
+      const left = new Date(moment) - now;
+      const [n, unit] =
+        Math.abs(left) < HOUR ? [Math.round(left / MINUTE), "minute"]
+        : Math.abs(left) < DAY ? [Math.round(left / HOUR), "hour"]
+        : [midnights(now + left) - midnights(now), "day"];
+      return new Intl.RelativeTimeFormat(locale, { numeric: "auto" }).format(n, unit);
+    },
+  };
+}

@@ -1,0 +1,220 @@
+// What the elements share: building DOM without markup strings, looking again, messages, lists and dialogs.
+
+import { call, now, Refusal } from "./api.js";
+import { clock, datesIn, HOUR } from "./dates.js";
+import { elements, look } from "./live.js";
+import { languageOf, textOf } from "./texts.js";
+
+const css = await fetch(new URL("session-approval.css", import.meta.url));
+const sheet = new CSSStyleSheet();
+sheet.replaceSync(await css.text());
+
+/** Make a node: h("p.hint", {onclick: listener}, "text", child). Classes are parts too; text is never markup. */
+export function h(what, ...content) {
+  const [name, ...classes] = what.split(".");
+  const node = document.createElement(name);
+  const attributes = content[0]?.constructor === Object ? content.shift() : {};
+  if (classes.length) attributes.class = attributes.part = classes.join(" ");
+  for (const [key, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(key.slice(2), value);
+    else if (value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  node.append(...content.flat().filter(Boolean));
+  return node;
+}
+
+/** What is filled in, by name. */
+export const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
+
+export const nameOf = (person) => person?.full_name ?? person?.email ?? "–";
+
+/**
+ * Define an element. setup(host) returns its nodes; load() and show(data), or a refresh(anew) of its own; second(),
+ * for each second. Attributes: api-base, locale, time-zone, sign-in-url, purchase-url, video-path.
+ * Properties: token (see api.js), texts (see texts.js).
+ */
+export function define(name, setup) {
+  class SessionElement extends HTMLElement {
+    connectedCallback() {
+      if (!this.shadowRoot) furnish(this, setup);
+      elements.add(this);
+      setTimeout(this.refresh); // the page may be about to give its token
+    }
+
+    disconnectedCallback() {
+      elements.delete(this);
+    }
+  }
+  // Named, so that frameworks give them as properties and not as attributes.
+  Object.assign(SessionElement.prototype, { token: undefined, texts: undefined });
+  customElements.define(name, SessionElement);
+}
+
+function furnish(element, setup) {
+  const root = element.attachShadow({ mode: "open" });
+  const attribute = (name) => element.getAttribute(name) ?? undefined;
+  const dates = datesIn(attribute("locale") ?? languageOf(navigator.languages), attribute("time-zone"));
+  const [troubles, notices] = [h("div", { role: "status" }), h("div", { role: "status" })];
+  const said = h("p.unseen", { role: "status" });
+  let looking; // the load under way whose answer counts
+
+  const t = (key, values) => textOf(dates.locale, element.texts, key, values);
+
+  const focused = () => root.activeElement;
+
+  /** Tell the page, and have the other elements look; false when the page goes on by itself. */
+  function emit(type, detail) {
+    const options = { detail, bubbles: true, composed: true, cancelable: true };
+    const goOn = element.dispatchEvent(new CustomEvent(type, options));
+    look(true, element);
+    return goOn;
+  }
+
+  /** Look again; anew: also when a look is under way, whose answer then counts no more. */
+  async function refresh(anew) {
+    if (looking && !anew) return;
+    const mine = (looking = own.load());
+    const [data, error] = await mine.then((loaded) => [loaded], (refusal) => [null, refusal]);
+    if (mine !== looking) return;
+    looking = null;
+    if (error) return trouble(error);
+    troubles.replaceChildren();
+    element.removeAttribute("signed-out");
+    own.show(data);
+  }
+
+  function trouble(error) {
+    const words = refusal(error);
+    element.toggleAttribute("signed-out", error.status === 401);
+    if (troubles.textContent !== words.textContent) troubles.replaceChildren(words);
+  }
+
+  /** A refusal in words for people; to sign in, the way there. */
+  function refusal(error, values) {
+    if (!(error instanceof Refusal)) console.error(error);
+    const text = t(`refused.${error.code}`, values) || (error.status && error.message) || t("failed");
+    const next = encodeURIComponent(location.pathname + location.search);
+    const href = `${attribute("sign-in-url") ?? "/sign-in"}?next=${next}`;
+    return h("p.message", error.status === 401 ? h("a", { href }, t("signIn")) : text);
+  }
+
+  const say = (text) => said.replaceChildren(text);
+
+  function notice(...content) {
+    const note = h("div.notice", { tabindex: -1 }, h("p", ...content));
+    note.append(button("quiet", "dismiss", () => note.remove()));
+    notices.replaceChildren(note);
+    return note;
+  }
+
+  /** Text that changes with the clock. */
+  const ticking = (tell) => Object.assign(h("span.ticking", tell()), { tell });
+
+  function tick() {
+    own.second?.();
+    for (const node of root.querySelectorAll(".ticking")) {
+      if (node.tell() !== node.textContent) node.textContent = node.tell();
+    }
+  }
+
+  /** How long until a moment, as a clock counts it down when that is soon. */
+  const until = (moment, soon, later) => ticking(() => {
+    const left = Date.parse(moment) - now();
+    return left < HOUR ? t(soon, { left: clock(left) }) : t(later, { when: dates.moment(moment) });
+  });
+
+  /** When a session takes place. */
+  function when({ start_time: start, end_time: end, status }) {
+    const relative = () => ` · ${dates.relative(start, now())}`;
+    return [dates.span(start, end), status !== "cancelled" && ticking(relative)];
+  }
+
+  /** Its kind, in colour, picture and word. */
+  function kind({ is_instant: isInstant }) {
+    const word = isInstant ? "instant" : "scheduled";
+    return h(`span.badge.${word}`, t(`kind.${word}`));
+  }
+
+  function button(style, key, onclick, about) {
+    const attributes = { type: "button", onclick, "data-focus": key, "aria-describedby": about && `of-${about}` };
+    return h(`button.${style}`, attributes, t(key));
+  }
+
+  const link = (style, key, href) => h(`a.button.${style}`, { href }, t(key));
+
+  const joinLink = ({ id }, key = "join") =>
+    link("primary", key, `${attribute("video-path") ?? "/video-session"}/${id}`);
+
+  const purchaseLink = () => attribute("purchase-url") && link("plain", "getCredits", attribute("purchase-url"));
+
+  /** A titled list. fill(items, draw) leaves alone what has not changed, and does not lose the focus. */
+  function list(name) {
+    const title = h("h2", { id: name, tabindex: -1 }, t(`list.${name}`));
+    const empty = h("p.hint", t("loading"));
+    const cards = h("ul.cards");
+    function fill(items, draw) {
+      const had = focused();
+      const old = new Map([...cards.children].map((node) => [node.key, node]));
+      const kept = new Set(items.map((item) => item.id));
+      for (const [id, node] of old) if (!kept.has(id)) node.remove();
+      items.forEach((item, index) => {
+        const signature = JSON.stringify(item);
+        let node = old.get(item.id);
+        if (node?.signature !== signature) {
+          const fresh = Object.assign(draw(item), { key: item.id, signature });
+          const isAt = node?.contains(had);
+          node?.replaceWith(fresh);
+          const same = isAt && fresh.querySelector(`[data-focus="${had.dataset.focus}"]`);
+          if (isAt) (same ?? fresh.querySelector("button, a"))?.focus();
+          node = fresh;
+        }
+        if (cards.children[index] !== node) cards.insertBefore(node, cards.children[index] ?? null);
+      });
+      empty.textContent = items.length ? "" : t(`none.${name}`);
+      if (had && !focused()) title.focus();
+    }
+    return { name, fill, node: h("section", { "aria-labelledby": name }, title, empty, cards) };
+  }
+
+  /** Ask before something is done: act(values) does it, once. */
+  function ask(title, body, keep, confirm, act, style = "danger") {
+    const opener = focused();
+    const problem = h("div", { role: "alert" });
+    const yes = act && h(`button.${style}`, t(confirm));
+    async function onsubmit(event) {
+      event.preventDefault();
+      if (yes.ariaDisabled) return;
+      yes.ariaDisabled = "true";
+      try {
+        await act(filled(form));
+        dialog.close();
+        if (!opener?.isConnected) notices.firstChild?.focus();
+      } catch (error) {
+        problem.replaceChildren(refusal(error));
+      }
+      yes.ariaDisabled = null;
+    }
+    const buttons = h("div.buttons", yes, button("plain", keep, () => dialog.close()));
+    const form = h("form", { onsubmit }, h("h2", { id: "asking" }, t(title)), body, problem, buttons);
+    const dialog = h("dialog", { "aria-labelledby": "asking", onclose: () => dialog.remove() }, form);
+    root.append(dialog);
+    dialog.showModal();
+  }
+
+  /** A field for words that need not be said. */
+  const reason = (who) => {
+    const area = h("textarea", { id: "reason", name: "reason", rows: 3, maxlength: 1000 });
+    return h("div.field", h("label", { for: "reason" }, t("why", { who })), area);
+  };
+
+  const { nodes, ...own } = setup({
+    attribute, dates, t, focused, emit, refusal, trouble, say, notice, until, when, kind, button, link, joinLink,
+    purchaseLink, list, ask, reason,
+    api: (...request) => call(element, ...request),
+    credits: (n) => t("credits", { n }),
+    refresh: (anew) => element.refresh(anew),
+  });
+  Object.assign(element, { refresh, tick, ...own });
+  root.adoptedStyleSheets = [sheet];
+  root.append(said, notices, troubles, ...nodes);
+}

@@ -1,0 +1,9 @@
+// Our own pages: the token that this tab keeps, and whose it is. It runs before any element.
+
+import { useToken } from "./api.js";
+
+const kept = (name) => sessionStorage.getItem(`session-approval-${name}`);
+
+useToken(() => kept("token"));
+document.querySelector("#person").textContent = kept("person");
+document.querySelector("#home")?.setAttribute("href", kept("home") ?? "/dashboard/therapy");

@@ -1,0 +1,823 @@
+"""The door to Daily.co, over HTTP against the stand-in: what it makes and what it survives."""
+
+import logging
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+
+from api.config import ROOM_TIMEOUT, Settings, load_settings
+from api.rooms import _REASONS, Room, Rooms, RoomUnavailable, VideoProvider, provider
+from scripts.daily_stand_in.app import bind
+
+API_KEY = "a-key-of-the-stand-in-that-is-long-enough-for-hs256"
+PERSON = "Ada Lovelace"
+SLACK = 0.6  # seconds of scheduling that a measured deadline may add on a busy machine
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """The stand-in as the tests see it: only over HTTP."""
+
+    base_url: str
+    http: httpx.Client
+
+    def api(self, method: str, path: str, body: Json | None = None) -> Json:
+        """Speak to its REST API as somebody else would, past the code under test."""
+        answer: Json = self.http.request(method, f"/v1{path}", json=body).json()
+        return answer
+
+    def fault(self, fault: str, **more: object) -> None:
+        """Ask for a fault."""
+        self.http.post("/control/faults", json={"fault": fault, **more}).raise_for_status()
+
+    def state(self) -> Json:
+        """Requests so far, by method and path, and the rooms."""
+        answer: Json = self.http.get("/control/requests").json()
+        return answer
+
+    def counts(self) -> dict[str, int]:
+        """Requests so far, by method and path."""
+        counts: dict[str, int] = self.state()["counts"]
+        return counts
+
+    def join(self, room: str, token: str | None) -> httpx.Response:
+        """Come in as the room page does."""
+        return self.http.post(f"/{room}/join", json={"token": token})
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[StandIn]:
+    server, base_url = bind(API_KEY, "stand-in")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    with httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {API_KEY}"}) as http:
+        yield StandIn(base_url, http)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def daily(served: StandIn) -> Iterator[StandIn]:
+    """The stand-in, empty and without faults; whatever hangs is let go of afterwards."""
+    served.http.post("/control/reset").raise_for_status()
+    yield served
+    served.http.post("/control/reset").raise_for_status()
+
+
+@pytest.fixture
+def rooms(daily: StandIn) -> Rooms:
+    """The code under test, with the time that a request really has."""
+    return Rooms(settings(daily))
+
+
+def settings(daily: StandIn, **changed: str) -> Settings:
+    environ = {
+        "SUPABASE_URL": "http://127.0.0.1:9",
+        "SUPABASE_PUBLISHABLE_KEY": "not-used-here",
+        "DAILY_API_URL": f"{daily.base_url}/v1",
+        "DAILY_API_KEY": API_KEY,
+    }
+    return load_settings({**environ, **changed})
+
+
+def room_spec(name: str = "visit-1", **changed: object) -> Json:
+    now = int(time.time())
+    spec = {"name": name, "opens_at": now - 60, "closes_at": now + 3600, "max_participants": 2}
+    return {**spec, **changed}
+
+
+def token_spec(room_name: str = "visit-1", **changed: object) -> Json:
+    now = int(time.time())
+    person = {"user_id": "7d4c1d9e", "user_name": PERSON, "is_owner": True}
+    return {
+        "room_name": room_name,
+        **person,
+        "opens_at": now - 60,
+        "expires_at": now + 3600,
+        **changed,
+    }
+
+
+def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Poll for something that is about to happen, and fail if it does not."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def refused(call: Callable[[], object]) -> RoomUnavailable:
+    with pytest.raises(RoomUnavailable) as caught:
+        call()
+    return caught.value
+
+
+# Making, reading and deleting.
+
+
+def test_a_room_is_private_with_the_times_and_seats_of_its_spec(
+    daily: StandIn, rooms: Rooms
+) -> None:
+    spec = room_spec()
+
+    room = rooms.ensure(spec)
+
+    assert room == Room("visit-1", f"{daily.base_url}/visit-1")
+    made = daily.api("GET", "/rooms/visit-1")
+    assert made["privacy"] == "private"
+    assert made["config"] == {
+        "nbf": spec["opens_at"],
+        "exp": spec["closes_at"],
+        "max_participants": 2,
+        "eject_at_room_exp": True,
+    }
+
+
+def test_a_room_without_an_opening_time_is_open_from_the_start(
+    daily: StandIn, rooms: Rooms
+) -> None:
+    rooms.ensure(room_spec(opens_at=None))
+
+    assert "nbf" not in daily.api("GET", "/rooms/visit-1")["config"]
+
+
+def test_a_room_is_made_with_one_request(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+
+    assert daily.counts() == {"POST /rooms": 1}
+
+
+def test_a_room_that_exists_is_success_and_stays_one_room(daily: StandIn, rooms: Rooms) -> None:
+    spec = room_spec()
+
+    assert rooms.ensure(spec) == rooms.ensure(spec)
+    assert len(daily.state()["rooms"]) == 1
+
+
+def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms: Rooms) -> None:
+    spec = room_spec()
+
+    with ThreadPoolExecutor(8) as people:
+        made = list(people.map(lambda _: rooms.ensure(spec), range(24)))
+
+    assert set(made) == {Room("visit-1", f"{daily.base_url}/visit-1")}
+    assert len(daily.state()["rooms"]) == 1
+
+
+def test_an_adopted_room_that_is_right_is_left_alone(daily: StandIn, rooms: Rooms) -> None:
+    spec = room_spec()
+    rooms.ensure(spec)
+
+    rooms.ensure(spec)
+
+    assert daily.counts() == {"POST /rooms": 2, "GET /rooms/:name": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "property_name"),
+    [
+        ({"closes_at": 4_000_000_000}, "exp"),
+        ({"opens_at": 1_700_000_000}, "nbf"),
+        ({"max_participants": 3}, "max_participants"),
+    ],
+)
+def test_an_adopted_room_is_set_as_it_is_wanted_now(
+    daily: StandIn, rooms: Rooms, changed: Json, property_name: str
+) -> None:
+    rooms.ensure(room_spec())
+
+    room = rooms.ensure(room_spec(**changed))
+
+    assert room.url == f"{daily.base_url}/visit-1"
+    config = daily.api("GET", "/rooms/visit-1")["config"]
+    assert config[property_name] == next(iter(changed.values()))
+
+
+def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Rooms) -> None:
+    bare = {"name": "visit-1", "privacy": "private", "properties": {"enable_knocking": True}}
+    daily.api("POST", "/rooms", bare)
+
+    rooms.ensure(room_spec())
+
+    config = daily.api("GET", "/rooms/visit-1")["config"]
+    assert config["eject_at_room_exp"] is True
+    assert "enable_knocking" not in config
+
+
+def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec(opens_at=int(time.time()) + 600))
+
+    rooms.ensure(room_spec(opens_at=None))
+
+    token = rooms.token(token_spec(opens_at=None))
+    assert daily.join("visit-1", token).status_code == 200
+
+
+def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
+    daily: StandIn, rooms: Rooms
+) -> None:
+    before = daily.api("POST", "/rooms", {"name": "visit-1", "privacy": "public"})
+
+    assert refused(lambda: rooms.ensure(room_spec())).kind == "taken"
+    assert daily.api("GET", "/rooms/visit-1") == before
+
+
+def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec(closes_at=int(time.time()) - 1))
+
+    rooms.ensure(room_spec())
+
+    assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] > time.time()
+
+
+def test_reading_a_room_tells_one_that_exists_from_one_that_does_not(rooms: Rooms) -> None:
+    made = rooms.ensure(room_spec())
+    rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
+
+    assert rooms.get("visit-1") == made
+    assert rooms.get("visit-2") is None
+    assert rooms.get("visit-over") is None
+
+
+def test_a_deleted_room_is_gone(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+
+    assert rooms.delete("visit-1") is True
+    assert daily.state()["rooms"] == []
+
+
+def test_a_room_that_is_gone_or_over_counts_as_deleted(rooms: Rooms) -> None:
+    rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
+
+    assert rooms.delete("visit-never") is True
+    assert rooms.delete("visit-over") is True
+
+
+def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+
+    rooms.delete("visit-1?x=1")
+    rooms.delete("../rooms/visit-1")
+
+    assert [room["name"] for room in daily.state()["rooms"]] == ["visit-1"]
+
+
+# Refusals.
+
+
+def test_without_a_key_video_is_off_and_nobody_is_asked(daily: StandIn) -> None:
+    off = Rooms(settings(daily, DAILY_API_KEY=""))
+
+    for call in calls(off).values():
+        refusal = refused(call)
+        assert refusal.kind == "off"
+        assert refusal.reason.startswith("Video is off: ")
+    assert daily.counts() == {}
+
+
+def test_without_a_key_a_domain_id_signs_nothing(daily: StandIn) -> None:
+    off = Rooms(settings(daily, DAILY_API_KEY="", DAILY_DOMAIN_ID="known"))
+
+    assert refused(lambda: off.token(token_spec())).kind == "off"
+
+
+@pytest.mark.parametrize("name", ["ensure", "get", "delete", "token"])
+def test_a_bad_key_is_told_apart_and_not_tried_again(daily: StandIn, name: str) -> None:
+    stranger = Rooms(settings(daily, DAILY_API_KEY="not-the-key"))
+
+    assert refused(calls(stranger)[name]).kind == "bad_key"
+    assert sum(daily.counts().values()) == 1
+
+
+def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
+    daily: StandIn, rooms: Rooms
+) -> None:
+    assert refused(lambda: rooms.ensure(room_spec(max_participants=-1))).kind == "bad_property"
+    assert daily.counts() == {"POST /rooms": 1, "GET /rooms/:name": 1}
+    assert refused(lambda: rooms.token(token_spec(user_id="x" * 37))).kind == "bad_property"
+    assert daily.counts()["POST /meeting-tokens"] == 1
+
+
+def test_a_change_that_daily_does_not_accept_leaves_the_room_as_it_was(
+    daily: StandIn, rooms: Rooms
+) -> None:
+    rooms.ensure(room_spec())
+    before = daily.api("GET", "/rooms/visit-1")
+
+    assert refused(lambda: rooms.ensure(room_spec(max_participants=-1))).kind == "bad_property"
+    assert daily.api("GET", "/rooms/visit-1") == before
+
+
+def test_every_refusal_is_one_plain_sentence_for_people() -> None:
+    for reason in _REASONS.values():
+        assert re.fullmatch(r"[A-Z][a-zA-Z',: ]+\.", reason)
+
+
+# Faults: each of them, at each call.
+
+CALLS = ["ensure", "get", "delete", "token"]
+FAULTS = [
+    "rate_limit",
+    "server_error",
+    "reset",
+    "answer_lost",
+    "half_body",
+    "garbage",
+]
+
+
+def calls(rooms: VideoProvider) -> dict[str, Callable[[], object]]:
+    return {
+        "ensure": lambda: rooms.ensure(room_spec()),
+        "get": lambda: rooms.get("visit-1"),
+        "delete": lambda: rooms.delete("visit-1"),
+        "token": lambda: rooms.token(token_spec()),
+    }
+
+
+FIRST_REQUEST = {
+    "ensure": "POST /rooms",
+    "get": "GET /rooms/:name",
+    "delete": "DELETE /rooms/:name",
+    "token": "POST /meeting-tokens",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", CALLS)
+def test_a_fault_that_passes_costs_one_more_request(
+    daily: StandIn, rooms: Rooms, name: str, fault: str
+) -> None:
+    daily.fault(fault)
+
+    calls(rooms)[name]()
+
+    assert daily.counts()[FIRST_REQUEST[name]] == 2
+    assert daily.state()["faults_left"] == 0
+    assert [room["name"] for room in daily.state()["rooms"]] == (
+        ["visit-1"] if name == "ensure" else []
+    )
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("name", CALLS)
+def test_a_fault_that_stays_is_a_refusal_after_one_retry(
+    daily: StandIn, rooms: Rooms, name: str, fault: str
+) -> None:
+    daily.fault(fault, times=99)
+    started = time.monotonic()
+
+    refusal = refused(calls(rooms)[name])
+
+    assert refusal.kind == ("quota" if fault == "rate_limit" else "away")
+    assert daily.counts() == {FIRST_REQUEST[name]: 2}
+    assert time.monotonic() - started < ROOM_TIMEOUT
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("lost", ["GET", "POST"])
+def test_a_fault_while_adopting_a_room_still_leaves_it_right(
+    daily: StandIn, rooms: Rooms, lost: str, fault: str
+) -> None:
+    rooms.ensure(room_spec())
+    wanted = room_spec(closes_at=4_000_000_000)
+    daily.fault(fault, method=lost, path="/rooms/visit-1")
+
+    rooms.ensure(wanted)
+
+    assert daily.state()["faults_left"] == 0
+    assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] == wanted["closes_at"]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "latency", "drip", "drip_head"])
+def test_after_any_fault_the_next_calls_succeed_and_there_was_one_room(
+    daily: StandIn, fault: str
+) -> None:
+    rooms = Rooms(settings(daily), budget=0.8)
+    daily.fault(fault, times=2, seconds=1.0)
+    refused(lambda: rooms.ensure(room_spec()))
+    daily.http.delete("/control/faults").raise_for_status()
+
+    room = rooms.ensure(room_spec())
+
+    assert rooms.get("visit-1") == room
+    assert len(daily.state()["rooms"]) == 1
+    assert daily.join("visit-1", rooms.token(token_spec())).status_code == 200
+    assert rooms.delete("visit-1") is True
+    assert daily.state()["rooms"] == []
+
+
+def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Rooms) -> None:
+    daily.fault("rate_limit", retry_after=1)
+    started = time.monotonic()
+
+    rooms.ensure(room_spec())
+
+    assert 1.0 <= time.monotonic() - started < 1.0 + SLACK
+    assert daily.counts() == {"POST /rooms": 2}
+
+
+def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, rooms: Rooms) -> None:
+    daily.fault("rate_limit", retry_after=60)
+    started = time.monotonic()
+
+    assert refused(lambda: rooms.ensure(room_spec())).kind == "quota"
+    assert time.monotonic() - started < SLACK
+    assert daily.counts() == {"POST /rooms": 1}
+
+
+# The deadline.
+
+
+@pytest.mark.parametrize("fault", ["latency", "drip", "drip_head"])
+def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
+    daily: StandIn, fault: str
+) -> None:
+    rooms = provider(settings(daily))
+    daily.fault(fault, times=99, seconds=30 if fault == "latency" else 0.1)
+
+    def measured(call: Callable[[], object]) -> tuple[str, float]:
+        started = time.monotonic()
+        return refused(call).kind, time.monotonic() - started
+
+    with ThreadPoolExecutor(len(CALLS)) as people:
+        found = list(people.map(measured, calls(rooms).values()))
+
+    assert [kind for kind, _ in found] == ["away"] * len(CALLS)
+    assert all(ROOM_TIMEOUT - 0.1 <= seconds < ROOM_TIMEOUT + SLACK for _, seconds in found)
+
+
+def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn) -> None:
+    rooms = Rooms(settings(daily), budget=1.0)
+    daily.fault("server_error")
+    daily.fault("latency", seconds=30)
+    started = time.monotonic()
+
+    assert refused(lambda: rooms.ensure(room_spec())).kind == "away"
+    assert time.monotonic() - started < 1.0 + SLACK
+    assert daily.counts() == {"POST /rooms": 2}
+
+
+def test_all_the_requests_of_an_adoption_share_one_deadline(daily: StandIn) -> None:
+    Rooms(settings(daily)).ensure(room_spec())
+    rooms = Rooms(settings(daily), budget=1.0)
+    daily.fault("latency", times=99, seconds=0.45)
+    started = time.monotonic()
+
+    assert refused(lambda: rooms.ensure(room_spec(max_participants=3))).kind == "away"
+    assert time.monotonic() - started < 1.0 + SLACK
+
+
+@dataclass
+class Lookups:
+    """Name lookups that hang until they are let go, and then fail."""
+
+    begun: list[str] = field(default_factory=list)
+    let_go: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, *_: object, **__: object) -> None:
+        self.begun.append("lookup")
+        self.let_go.wait(30)
+        raise OSError
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lookups]:
+    lookups = Lookups()
+    with monkeypatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", lookups)
+        yield lookups
+        lookups.let_go.set()
+
+
+def test_a_name_lookup_that_hangs_is_given_up_on(daily: StandIn, lookups: Lookups) -> None:
+    rooms = Rooms(settings(daily), budget=0.5)
+    started = time.monotonic()
+
+    assert refused(lambda: rooms.ensure(room_spec())).kind == "away"
+    assert time.monotonic() - started < 0.5 + SLACK
+    assert len(lookups.begun) == 1
+
+
+def test_calls_that_no_thread_was_free_for_are_answered_and_never_sent(
+    daily: StandIn, lookups: Lookups
+) -> None:
+    rooms = Rooms(settings(daily), budget=0.5)
+    started = time.monotonic()
+    with ThreadPoolExecutor(24) as people:
+        kinds = people.map(lambda _: refused(lambda: rooms.ensure(room_spec())).kind, range(24))
+    assert set(kinds) == {"away"}
+    assert time.monotonic() - started < 0.5 + SLACK
+    assert len(lookups.begun) == 16
+
+    lookups.let_go.set()
+    assert refused(lambda: rooms.get("visit-1")).kind == "away"  # after what was left in the queue
+    assert len(lookups.begun) == 16 + 2
+
+
+def test_a_room_made_after_its_caller_had_gone_is_adopted_by_the_next(daily: StandIn) -> None:
+    daily.fault("latency", seconds=0.6)
+    hasty = Rooms(settings(daily), budget=0.2)
+    assert refused(lambda: hasty.ensure(room_spec())).kind == "away"
+    until(lambda: len(daily.state()["rooms"]) == 1)
+
+    room = Rooms(settings(daily)).ensure(room_spec())
+
+    assert room.name == "visit-1"
+    assert len(daily.state()["rooms"]) == 1
+
+
+@pytest.mark.parametrize("fault", ["latency", "drip"])
+def test_calls_that_were_given_up_on_soon_free_their_threads(daily: StandIn, fault: str) -> None:
+    rooms = Rooms(settings(daily), budget=0.5)
+    daily.fault(fault, times=16, seconds=30 if fault == "latency" else 0.1)
+    with ThreadPoolExecutor(16) as people:
+        gone = people.map(lambda _: refused(lambda: rooms.get("visit-1")).kind, range(16))
+    assert set(gone) == {"away"}
+
+    def works() -> bool:
+        try:
+            return rooms.get("visit-1") is None
+        except RoomUnavailable:
+            return False
+
+    until(works, seconds=3.0)
+
+
+def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
+    """Its answers come on a connection that stays open; the second request finds it dropped."""
+    answer = b'{"name":"visit-1","url":"https://stand-in.daily.co/visit-1"}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    accepted = 0
+
+    def serve() -> None:
+        nonlocal accepted
+        for _ in range(2):
+            wire, _ = listening.accept()
+            accepted += 1
+            with wire:
+                wire.recv(65536)
+                wire.sendall(head % len(answer) + answer)
+                wire.recv(65536)  # the next request, to be dropped without an answer
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        stand_in = StandIn(address, httpx.Client(base_url=address))
+        rooms = Rooms(settings(stand_in))
+
+        assert rooms.get("visit-1") == rooms.get("visit-1")
+    assert accepted == 2
+
+
+# Tokens.
+
+
+@pytest.fixture(params=["asked of Daily", "signed here"])
+def tokens(request: pytest.FixtureRequest, daily: StandIn) -> VideoProvider:
+    """The two ways to a token; both must open the same doors."""
+    domain_id = daily.api("GET", "/")["domain_id"] if request.param == "signed here" else ""
+    return provider(settings(daily, DAILY_DOMAIN_ID=domain_id))
+
+
+def code(answer: httpx.Response) -> str:
+    assert answer.status_code == 403
+    return str(answer.json()["code"])
+
+
+def test_a_token_lets_its_person_into_its_room(daily: StandIn, tokens: VideoProvider) -> None:
+    tokens.ensure(room_spec())
+
+    answer = daily.join("visit-1", tokens.token(token_spec()))
+
+    assert answer.status_code == 200
+    assert answer.json()["me"] == {"number": 1, "user_name": PERSON, "is_owner": True}
+
+
+def test_a_token_says_what_its_spec_says_and_ends(daily: StandIn, tokens: VideoProvider) -> None:
+    spec = token_spec(is_owner=False)
+
+    claims = jwt.decode(tokens.token(spec), API_KEY, ["HS256"])
+
+    assert claims.pop("iat") == pytest.approx(time.time(), abs=5)
+    assert claims == {
+        "r": "visit-1",
+        "d": daily.api("GET", "/")["domain_id"],
+        "ud": spec["user_id"],
+        "u": PERSON,
+        "o": False,
+        "nbf": spec["opens_at"],
+        "exp": spec["expires_at"],
+        "ejt": True,
+    }
+
+
+def test_a_token_without_an_opening_time_opens_at_once(tokens: VideoProvider) -> None:
+    claims = jwt.decode(tokens.token(token_spec(opens_at=None)), API_KEY, ["HS256"])
+
+    assert "nbf" not in claims
+
+
+@pytest.mark.parametrize(
+    ("token_changed", "room_changed", "refusal"),
+    [
+        ({"room_name": "visit-2"}, {}, "other_room"),
+        ({"expires_at": 1_700_000_000, "opens_at": None}, {}, "expired"),
+        ({"opens_at": 3_900_000_000, "expires_at": 4_000_000_000}, {}, "not_yet_open"),
+        ({}, {"opens_at": 3_900_000_000, "closes_at": 4_000_000_000}, "not_yet_open"),
+        ({}, {"opens_at": None, "closes_at": 1_700_000_000}, "expired"),
+    ],
+)
+def test_a_token_opens_nothing_else_and_at_no_other_time(
+    daily: StandIn, tokens: VideoProvider, token_changed: Json, room_changed: Json, refusal: str
+) -> None:
+    tokens.ensure(room_spec(**room_changed))
+
+    assert code(daily.join("visit-1", tokens.token(token_spec(**token_changed)))) == refusal
+
+
+def test_a_room_without_a_token_is_closed(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+
+    assert code(daily.join("visit-1", None)) == "no_token"
+    assert code(daily.join("visit-2", None)) == "no_room"
+
+
+@pytest.mark.parametrize("key_or_domain", ["key", "domain"])
+def test_a_token_of_another_key_or_domain_opens_nothing(
+    daily: StandIn, rooms: Rooms, key_or_domain: str
+) -> None:
+    rooms.ensure(room_spec())
+    domain_id = daily.api("GET", "/")["domain_id"]
+    changed = (
+        {"DAILY_API_KEY": API_KEY[::-1], "DAILY_DOMAIN_ID": domain_id}
+        if key_or_domain == "key"
+        else {"DAILY_DOMAIN_ID": "another-domain"}
+    )
+    forged = Rooms(settings(daily, **changed)).token(token_spec())
+
+    assert code(daily.join("visit-1", forged)) == "bad_token"
+
+
+def test_signing_a_token_asks_nobody_even_when_daily_is_away(daily: StandIn) -> None:
+    signing = Rooms(settings(daily, DAILY_DOMAIN_ID="known"))
+    daily.fault("reset", times=99)
+
+    assert signing.token(token_spec())
+    assert daily.counts() == {}
+
+
+# The stand-in keeps Daily's rules.
+
+
+def test_a_third_person_is_refused_until_one_of_two_leaves(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+    first, _ = (daily.join("visit-1", rooms.token(token_spec())).json()["seat"] for _ in range(2))
+
+    assert code(daily.join("visit-1", rooms.token(token_spec()))) == "full"
+
+    daily.http.post("/visit-1/leave", json={"seat": first}).raise_for_status()
+    assert daily.join("visit-1", rooms.token(token_spec())).status_code == 200
+
+
+def test_a_person_is_put_out_when_the_token_ends(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+    token = rooms.token(token_spec(expires_at=int(time.time()) + 1))
+    seat = daily.join("visit-1", token).json()["seat"]
+
+    def ended() -> bool:
+        answer = daily.http.post("/visit-1/poll", json={"seat": seat, "after": 0}).json()
+        return bool(answer["ended"] == "over")
+
+    assert not ended()
+    until(ended)
+
+
+def test_deleting_a_room_puts_its_people_out(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec())
+    seat = daily.join("visit-1", rooms.token(token_spec())).json()["seat"]
+
+    rooms.delete("visit-1")
+
+    answer = daily.http.post("/visit-1/poll", json={"seat": seat, "after": 0}).json()
+    assert answer["ended"] == "closed"
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "error"),
+    [
+        ({"Authorization": ""}, 400, "authorization-header-error"),
+        ({"Authorization": "Bearer wrong"}, 401, "authentication-error"),
+    ],
+)
+def test_the_api_tells_a_missing_key_from_a_wrong_one(
+    daily: StandIn, header: dict[str, str], status: int, error: str
+) -> None:
+    answer = daily.http.get("/v1/rooms", headers=header)
+
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+
+
+def test_the_api_refuses_in_dailys_words(daily: StandIn) -> None:
+    def answers(method: str, path: str, body: object = None) -> tuple[int, str]:
+        content = body if isinstance(body, str) else None
+        json = None if isinstance(body, str) else body
+        answer = daily.http.request(method, f"/v1{path}", content=content, json=json)
+        return answer.status_code, answer.json()["error"]
+
+    invalid = (400, "invalid-request-error")
+    assert answers("GET", "/rooms/nobody") == (404, "not-found")
+    assert answers("POST", "/rooms", "{") == (400, "json-parsing-error")
+    assert answers("POST", "/rooms", {"name": "no spaces"}) == invalid
+    assert answers("POST", "/rooms", {"name": "x" * 129}) == invalid
+    assert answers("POST", "/rooms", {"privacy": "secret"}) == invalid
+    assert answers("POST", "/rooms", {"properties": {"colour": "red"}}) == invalid
+    assert answers("POST", "/rooms", {"properties": {"exp": "soon"}}) == invalid
+    assert answers("POST", "/meeting-tokens", {"properties": {"is_owner": 1}}) == invalid
+    daily.api("POST", "/rooms", {"name": "visit-1"})
+    taken = daily.http.post("/v1/rooms", json={"name": "visit-1"})
+    assert taken.status_code == 400
+    assert taken.json()["info"] == "a room named visit-1 already exists"
+
+
+def test_the_api_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Rooms) -> None:
+    rooms.ensure(room_spec("visit-1"))
+    rooms.ensure(room_spec("visit-2"))
+    rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
+
+    listed = daily.api("GET", "/rooms?limit=1")
+    assert (listed["total_count"], [room["name"] for room in listed["data"]]) == (2, ["visit-2"])
+    read = daily.api("GET", f"/meeting-tokens/{rooms.token(token_spec())}")
+    assert (read["room_name"], read["user_name"]) == ("visit-1", PERSON)
+
+
+def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
+    server, base_url = bind(API_KEY, "stand-in", limits=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {API_KEY}"}) as http:
+        rooms = Rooms(settings(StandIn(base_url, http)))
+        for _ in range(100):
+            http.get("/v1/rooms")
+
+        assert refused(lambda: rooms.get("visit-1")).kind == "quota"
+        assert rooms.delete("visit-1") is True  # deletions are counted apart
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
+    program = [sys.executable, "-m", "scripts.daily_stand_in"]
+    usage = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
+    assert "--api-key" in usage.stdout
+
+    running = subprocess.Popen([*program, "--port", "0"], stdout=subprocess.PIPE, text=True)
+    try:
+        assert running.stdout is not None
+        said = running.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert address is not None
+        assert httpx.get(f"{address[0]}/control/requests").status_code == 200
+    finally:
+        running.terminate()
+        running.communicate(timeout=10)
+
+
+# What is logged.
+
+
+def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
+    daily: StandIn, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    spec = token_spec("visit-secret")
+    tokens = []
+    for domain_id in ("", "known"):
+        rooms = Rooms(settings(daily, DAILY_DOMAIN_ID=domain_id))
+        rooms.ensure(room_spec("visit-secret"))
+        tokens.append(rooms.token(spec))
+        rooms.delete("visit-secret")
+    daily.fault("server_error", times=2)
+    refused(lambda: rooms.ensure(room_spec("visit-secret")))
+    refused(lambda: Rooms(settings(daily, DAILY_API_KEY="k" * 40)).get("visit-secret"))
+
+    ours = [record.getMessage() for record in caplog.records if record.name == "api.rooms"]
+    assert ours == [
+        "video provider: kind=away status=500 error=server-error",
+        "video provider: kind=bad_key status=401 error=authentication-error",
+    ]
+    for secret in (*tokens, API_KEY, "k" * 40, "visit-secret", PERSON, spec["user_id"]):
+        assert secret not in caplog.text

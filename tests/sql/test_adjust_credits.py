@@ -1,0 +1,163 @@
+"""Correcting: an operator changes a lot, says why, and never takes it below zero."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import (
+    Connection,
+    Person,
+    act_as,
+    add_person,
+    call_as,
+    contents,
+    give_credits,
+    ledger,
+    row,
+)
+
+ADJUST = "adjust_credits"
+
+
+@pytest.fixture
+def lot(db: Connection, client: Person) -> UUID:
+    """A lot of three credits."""
+    return give_credits(db, client, 3)
+
+
+@pytest.fixture
+def operator(db: Connection) -> Person:
+    """Somebody who answers for a correction."""
+    return add_person(db, "partner")
+
+
+@pytest.mark.parametrize(("delta", "left"), [(2, 5), (-1, 2), (-3, 0)])
+def test_a_correction_leaves_a_row_with_its_reason_and_who_answers_for_it(
+    db: Connection, client: Person, lot: UUID, operator: Person, delta: int, left: int
+) -> None:
+    [answer] = call_as(
+        db,
+        "service_role",
+        None,
+        ADJUST,
+        p_lot_id=lot,
+        p_delta=delta,
+        p_reason="Charged twice in May",
+        p_actor_id=operator.id,
+    )
+
+    assert answer == {"lot_id": lot, "user_id": client.id, "credits_balance": left}
+    assert row(db, "user_credits", lot)["credits_balance"] == left
+    entry = ledger(db, client)[-1]
+    assert (entry["delta"], entry["balance_after"]) == (delta, left)
+    assert (entry["reason"], entry["actor_id"]) == ("Charged twice in May", operator.id)
+
+
+def test_a_correction_never_takes_a_lot_below_zero(
+    db: Connection, lot: UUID, operator: Person, refused: Refused
+) -> None:
+    before = contents(db)
+
+    with refused(409, "CREDITS_BELOW_ZERO") as refusal:
+        call_as(
+            db,
+            "service_role",
+            None,
+            ADJUST,
+            p_lot_id=lot,
+            p_delta=-4,
+            p_reason="x",
+            p_actor_id=operator.id,
+        )
+
+    assert refusal.details == {"credits_balance": 3}
+    assert contents(db) == before
+
+
+def test_an_overdrawn_lot_of_old_times_can_be_made_up_for(
+    db: Connection, client: Person, lot: UUID, operator: Person
+) -> None:
+    db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
+    db.execute("update public.user_credits set credits_balance = -5 where id = %s", (lot,))
+
+    [answer] = call_as(
+        db,
+        "service_role",
+        None,
+        ADJUST,
+        p_lot_id=lot,
+        p_delta=2,
+        p_reason="x",
+        p_actor_id=operator.id,
+    )
+
+    assert answer["credits_balance"] == -3
+    assert ledger(db, client)[-1]["balance_after"] == -3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fields"),
+    [
+        ({"p_delta": 0}, "delta"),
+        ({"p_delta": None}, "delta"),
+        ({"p_reason": " "}, "reason"),
+        ({"p_reason": None}, "reason"),
+        ({"p_reason": "x" * 1001}, "reason"),
+        ({"p_actor_id": None}, "actor_id"),
+        ({"p_actor_id": uuid4()}, "actor_id"),
+        ({"p_delta": 0, "p_reason": "", "p_actor_id": None}, "delta reason actor_id"),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_every_wrong_field_is_named_at_once(
+    db: Connection,
+    lot: UUID,
+    operator: Person,
+    refused: Refused,
+    arguments: dict[str, Any],
+    fields: str,
+) -> None:
+    given = {
+        "p_lot_id": lot,
+        "p_delta": 1,
+        "p_reason": "x",
+        "p_actor_id": operator.id,
+        **arguments,
+    }
+
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        call_as(db, "service_role", None, ADJUST, **given)
+
+    assert set(refusal.details) == set(fields.split())
+    assert row(db, "user_credits", lot)["credits_balance"] == 3
+
+
+def test_a_lot_that_does_not_exist_is_not_found(
+    db: Connection, operator: Person, refused: Refused
+) -> None:
+    for lot_id in (uuid4(), None):
+        with refused(404, "LOT_NOT_FOUND"):
+            call_as(
+                db,
+                "service_role",
+                None,
+                ADJUST,
+                p_lot_id=lot_id,
+                p_delta=1,
+                p_reason="x",
+                p_actor_id=operator.id,
+            )
+
+
+def test_only_the_server_corrects(db: Connection, lot: UUID, operator: Person) -> None:
+    for role in ("anon", "authenticated"):
+        for schema in ("public", "session_approval"):
+            with (
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+                db.transaction(),
+                act_as(db, None, role),
+            ):
+                db.execute(f"select {schema}.adjust_credits(%s, 1, 'x', %s)", (lot, operator.id))

@@ -1,0 +1,403 @@
+"""The house's conventions, held by the catalogue and the files themselves."""
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from scripts.local import ROOT, database
+from tests import people
+from tests.people import Connection
+from tests.servers import Server
+
+DOORS = {
+    "approve_session_and_deduct_credit",
+    "cancel_session",
+    "create_custom_session",
+    "decline_session",
+    "finish_session",
+    "get_credits",
+    "get_session",
+    "join_session",
+    "list_clients",
+    "list_pending_sessions",
+    "list_sessions",
+    "preview_cancellation",
+}
+SERVER_DOORS = {
+    "adjust_credits",
+    "grant_credits",
+    "reconcile_credits",
+    "sweep_sessions",
+}
+TRIGGERED_AS_OWNER = {
+    "record_credit_entry",
+    "record_session_event",
+    "record_truncated_credits",
+}
+# Added to the application's tables by us, under names that nobody else uses.
+OUR_COLUMNS = {
+    "sessions": {
+        "is_instant",
+        "requires_approval",
+        "created_by",
+        "approval_expires_at",
+        "approved_at",
+        "credit_lot_id",
+        "time_zone",
+        "request_key",
+    },
+    "user_credits": {"expires_at", "credits_expired"},
+}
+
+OUR_FUNCTIONS = """
+    select f.oid, n.nspname as schema, f.proname as name, f.prosecdef, f.proconfig, f.proacl,
+      f.proargnames, f.provolatile, l.lanname as language, f.prosrc,
+      obj_description(f.oid, 'pg_proc') as comment
+    from pg_proc f
+    join pg_namespace n on n.oid = f.pronamespace
+    join pg_language l on l.oid = f.prolang
+    where n.nspname = 'session_approval'
+      or (n.nspname = 'public' and not exists (
+        select from pg_depend d where d.objid = f.oid and d.deptype = 'e'))
+"""
+OUR_RELATIONS = """
+    select c.oid, c.relname as name, c.relkind::text as kind,
+      obj_description(c.oid, 'pg_class') as comment
+    from pg_class c
+    where c.relnamespace = 'session_approval'::regnamespace and c.relkind in ('r', 'v', 'S')
+"""
+
+SQL = ROOT / "sql"
+FILES = sorted(SQL.rglob("*.sql"))
+
+
+# Functions.
+
+
+def test_the_doors_are_exactly_these(db: Connection) -> None:
+    found = db.execute(f"select * from ({OUR_FUNCTIONS}) f where schema = 'public'").fetchall()
+
+    assert sorted(function["name"] for function in found) == sorted(DOORS | SERVER_DOORS)
+
+
+def test_every_function_has_its_search_path_pinned(db: Connection) -> None:
+    functions = db.execute(OUR_FUNCTIONS).fetchall()
+
+    assert len(functions) > len(DOORS) * 2
+    loose = [f["name"] for f in functions if 'search_path=""' not in (f["proconfig"] or [])]
+    assert loose == []
+
+
+def test_every_door_is_one_line_that_calls_its_room_as_whoever_comes_in(db: Connection) -> None:
+    functions = db.execute(OUR_FUNCTIONS).fetchall()
+    doors = {f["name"]: f for f in functions if f["schema"] == "public"}
+    rooms = {f["name"]: f for f in functions if f["schema"] == "session_approval"}
+
+    for name, door in doors.items():
+        assert (door["language"], door["prosecdef"]) == ("sql", False), name
+        call = re.compile(
+            rf"\s*select \*\s+from session_approval\.{name}\(\s*([\w,\s]*)\)\s*", re.DOTALL
+        )
+        called = call.fullmatch(door["prosrc"])
+        assert called, name
+        assert rooms[name]["prosecdef"], name
+        assert rooms[name]["provolatile"] == door["provolatile"], name
+        inputs = [argument for argument in door["proargnames"] or [] if argument[:2] == "p_"]
+        assert re.findall(r"\w+", called[1]) == inputs, name
+        assert (rooms[name]["proargnames"] or [])[: len(inputs)] == inputs, name
+
+
+def test_exactly_the_rooms_and_the_recording_triggers_run_as_their_owner(db: Connection) -> None:
+    definers = db.execute(f"select * from ({OUR_FUNCTIONS}) f where prosecdef").fetchall()
+
+    assert {(f["schema"], f["name"]) for f in definers} == {
+        ("session_approval", name) for name in DOORS | SERVER_DOORS | TRIGGERED_AS_OWNER
+    }
+
+
+def test_functions_that_only_read_are_declared_so(db: Connection) -> None:
+    functions = db.execute(OUR_FUNCTIONS).fetchall()
+    doors = DOORS | SERVER_DOORS
+    reading = {f["name"] for f in functions if f["provolatile"] != "v" and f["name"] in doors}
+
+    assert reading == {
+        "get_credits",
+        "get_session",
+        "list_clients",
+        "list_pending_sessions",
+        "list_sessions",
+        "preview_cancellation",
+        "reconcile_credits",
+    }
+
+
+def test_no_function_has_two_signatures_where_people_call_it(db: Connection) -> None:
+    functions = db.execute(OUR_FUNCTIONS).fetchall()
+    names = Counter((f["schema"], f["name"]) for f in functions)
+
+    assert {name for name, count in names.items() if count > 1} == {("session_approval", "instant")}
+
+
+# Privileges.
+
+
+def executable(db: Connection, role: str) -> set[tuple[str, str]]:
+    """Return the functions of ours that a role can execute."""
+    found = db.execute(
+        f"select schema, name from ({OUR_FUNCTIONS}) f"
+        " where has_function_privilege(%s, f.oid, 'execute')",
+        (role,),
+    )
+    return {(f["schema"], f["name"]) for f in found}
+
+
+def touchable(db: Connection, role: str) -> list[str]:
+    """Return the relations of ours that a role has any privilege on."""
+    found = db.execute(
+        f"""
+        select name
+        from ({OUR_RELATIONS}) c
+        where case kind
+          when 'S' then has_sequence_privilege(%(role)s, c.oid, 'select, usage, update')
+          else has_any_column_privilege(%(role)s, c.oid, 'select, insert, update, references')
+            or has_table_privilege(%(role)s, c.oid, 'delete, truncate, trigger')
+        end
+        order by name
+        """,
+        {"role": role},
+    )
+    return [relation["name"] for relation in found]
+
+
+def assert_privileges_are_as_they_should_be(db: Connection) -> None:
+    """Nothing for anonymous callers, the doors and their rooms for everybody else."""
+    usable = {
+        role: db.execute(
+            "select has_schema_privilege(%s, 'session_approval', 'usage') as answer,"
+            " has_schema_privilege(%s, 'session_approval', 'create') as creates",
+            (role, role),
+        ).fetchall()
+        for role in ("anon", "authenticated")
+    }
+    assert usable == {
+        "anon": [{"answer": False, "creates": False}],
+        "authenticated": [{"answer": True, "creates": False}],
+    }
+    assert executable(db, "anon") == set()
+    assert executable(db, "authenticated") == {
+        (schema, door) for door in DOORS for schema in ("public", "session_approval")
+    }
+    assert executable(db, "service_role") >= {
+        (schema, door) for door in DOORS | SERVER_DOORS for schema in ("public", "session_approval")
+    }
+    for role in ("anon", "authenticated"):
+        assert touchable(db, role) == []
+    for_everybody = db.execute(
+        f"select name from ({OUR_FUNCTIONS}) f cross join aclexplode(coalesce(f.proacl,"
+        " acldefault('f', 10))) a where a.grantee = 0"
+    ).fetchall()
+    assert for_everybody == []
+
+
+def test_people_reach_the_doors_and_nothing_else(db: Connection) -> None:
+    assert_privileges_are_as_they_should_be(db)
+
+
+def test_the_server_reads_settings_and_history_and_changes_only_settings(db: Connection) -> None:
+    assert touchable(db, "service_role") == ["credit_ledger", "session_events", "settings"]
+    writable = [
+        relation["name"]
+        for relation in db.execute(OUR_RELATIONS).fetchall()
+        if relation["kind"] != "S"
+        and db.execute(
+            "select has_any_column_privilege('service_role', %(oid)s, 'insert, update')"
+            " or has_table_privilege('service_role', %(oid)s, 'delete, truncate') as answer",
+            relation,
+        ).fetchall()
+        == [{"answer": True}]
+    ]
+    assert writable == ["settings"]
+
+
+@pytest.mark.parametrize("scope", ["in schema public", ""], ids=["in public", "everywhere"])
+def test_privileges_come_out_the_same_where_a_project_grants_everything_by_default(
+    server: Server, scope: str
+) -> None:
+    name = f"test_defaults_{'public' if scope else 'all'}"
+    address = server.create(name, "template0")
+    try:
+        database.apply(address, [database.SUPABASE])
+        with people.connect(address) as db:
+            for kind in ("tables", "functions", "sequences"):
+                db.execute(
+                    f"alter default privileges {scope} grant all on {kind}"
+                    " to anon, authenticated, service_role"
+                )
+        database.apply(address, [database.STARTER, database.INSTALL])
+        with people.connect(address) as db:
+            assert_privileges_are_as_they_should_be(db)
+            for table in ("users", "sessions", "user_credits"):
+                [granted] = db.execute(
+                    "select has_any_column_privilege('anon', %(t)s, 'select, insert, update')"
+                    " or has_any_column_privilege('authenticated', %(t)s, 'insert, update')"
+                    " or has_table_privilege('authenticated', %(t)s, 'delete, truncate') as answer",
+                    {"t": f"public.{table}"},
+                ).fetchall()
+                assert granted["answer"] is False, table
+    finally:
+        server.drop(name)
+
+
+# Comments and indexes.
+
+
+def test_everything_of_ours_has_a_comment(db: Connection) -> None:
+    silent = [
+        f"function {f['schema']}.{f['name']}" for f in db.execute(OUR_FUNCTIONS) if not f["comment"]
+    ]
+    silent += [
+        f"relation {c['name']}"
+        for c in db.execute(OUR_RELATIONS)
+        if c["kind"] != "S" and not c["comment"]
+    ]
+    columns = db.execute(
+        "select c.relname as table, a.attname as column,"
+        " col_description(c.oid, a.attnum) as comment,"
+        " c.relnamespace = 'public'::regnamespace as is_theirs"
+        " from pg_attribute a join pg_class c on c.oid = a.attrelid"
+        " where a.attnum > 0 and not a.attisdropped and c.relkind = 'r'"
+        " and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)"
+    ).fetchall()
+    ours = [
+        column
+        for column in columns
+        if not column["is_theirs"] or column["column"] in OUR_COLUMNS.get(column["table"], set())
+    ]
+    assert sum(column["is_theirs"] for column in ours) == 10
+    silent += [f"column {c['table']}.{c['column']}" for c in ours if not c["comment"]]
+    triggers = db.execute(
+        "select t.tgname as name, t.tgrelid::regclass::text as table,"
+        " obj_description(t.oid, 'pg_trigger') as comment"
+        " from pg_trigger t where not t.tgisinternal"
+    ).fetchall()
+    assert len(triggers) >= 7
+    silent += [f"trigger {t['name']} on {t['table']}" for t in triggers if not t["comment"]]
+    [schema] = db.execute(
+        "select obj_description('session_approval'::regnamespace, 'pg_namespace') as comment"
+    ).fetchall()
+
+    assert silent == []
+    assert schema["comment"]
+
+
+def test_every_foreign_key_is_indexed(db: Connection) -> None:
+    bare = db.execute(
+        """
+        select k.conname as name
+        from pg_constraint k
+        where k.contype = 'f'
+          and k.connamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
+          and not exists (
+            select
+            from pg_index i
+            where i.indrelid = k.conrelid
+              and (i.indkey::smallint[])[0:array_length(k.conkey, 1) - 1] @> k.conkey
+          )
+        """
+    ).fetchall()
+
+    assert bare == []
+
+
+def test_every_table_of_ours_has_a_primary_key(db: Connection) -> None:
+    keyless = db.execute(
+        f"select name from ({OUR_RELATIONS}) c where kind = 'r' and not exists ("
+        "select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')"
+    ).fetchall()
+
+    assert keyless == []
+
+
+def test_triggers_hold_against_every_writer(db: Connection) -> None:
+    triggers = db.execute(
+        "select t.tgname, t.tgenabled::text from pg_trigger t where not t.tgisinternal"
+    ).fetchall()
+
+    assert {trigger["tgenabled"] for trigger in triggers} == {"O"}
+
+
+# Files.
+
+
+def defined(file: Path) -> list[tuple[str, int]]:
+    """Return the functions that a file defines, each with its length in lines."""
+    bodies = re.finditer(
+        r"^create or replace function (?:public|session_approval)\.(\w+)\(.*?\$\$;$",
+        file.read_text(),
+        re.DOTALL | re.MULTILINE,
+    )
+    return [(body[1], body[0].count("\n") + 1) for body in bodies]
+
+
+def test_every_file_of_a_function_is_named_after_it() -> None:
+    files = sorted((SQL / "functions").glob("*.sql"))
+
+    assert len(files) > len(DOORS)
+    for file in files:
+        assert {name for name, _ in defined(file)} == {file.stem}
+
+
+def test_every_function_in_the_database_has_its_file(db: Connection) -> None:
+    files = [*(SQL / "functions").glob("*.sql"), *(SQL / "triggers").glob("*.sql")]
+    written = {name for file in files for name, _ in defined(file)}
+
+    assert {f["name"] for f in db.execute(OUR_FUNCTIONS)} == written
+
+
+def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
+    files = {file.stem for file in (SQL / "views").glob("*.sql")}
+    views = {c["name"] for c in db.execute(OUR_RELATIONS) if c["kind"] == "v"}
+
+    assert views - {"people"} == files
+
+
+def test_the_install_lists_every_file_once_and_nothing_else() -> None:
+    listed = re.findall(r"^\\ir (\S+)$", database.INSTALL.read_text(), re.MULTILINE)
+    folders = ("migrations", "functions", "views", "triggers", "policies")
+    there = [f"{folder}/{file.name}" for folder in folders for file in (SQL / folder).glob("*.sql")]
+
+    assert sorted(listed) == sorted([*there, "reload.sql"])
+    migrations = [file for file in listed if file.startswith("migrations/")]
+    assert migrations == sorted(migrations) == listed[: len(migrations)]
+
+
+def test_no_function_is_longer_than_ninety_lines() -> None:
+    long = [(name, lines) for file in FILES for name, lines in defined(file) if lines > 90]
+
+    assert long == []
+
+
+def test_no_line_is_wider_than_110_columns() -> None:
+    wide = [
+        f"{file.relative_to(ROOT)}:{number}"
+        for file in FILES
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if len(line) > 110
+    ]
+
+    assert wide == []
+
+
+def test_every_file_opens_with_what_it_is_for() -> None:
+    mute = [str(file.relative_to(ROOT)) for file in FILES if not file.read_text().startswith("-- ")]
+
+    assert mute == []
+
+
+def test_nothing_raises_the_state_that_older_postgrest_retries_for_ever() -> None:
+    for file in FILES:
+        code = re.sub(r"--.*", "", file.read_text())
+        assert "40001" not in code
+        assert "serialization_failure" not in code

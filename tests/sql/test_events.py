@@ -1,0 +1,202 @@
+"""Events: every change of every session's status, by whoever, once and in order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import (
+    Connection,
+    Person,
+    act_as,
+    approve,
+    call,
+    change,
+    events,
+    give_credits,
+    propose,
+)
+
+
+def steps(db: Connection, session: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """Return what happened to a session: from, to, by whom, in which words."""
+    return [
+        (event["from_status"], event["to_status"], event["actor_id"], event["reason"])
+        for event in events(db, session)
+    ]
+
+
+def test_a_whole_life_leaves_one_event_for_each_step(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client, p_is_instant=True)
+    approve(db, client, session)
+    approve(db, client, session)
+    for person in (therapist, client):
+        call(db, person, "join_session", p_session_id=session["id"])
+    for _ in range(2):
+        call(db, therapist, "finish_session", p_session_id=session["id"])
+
+    assert steps(db, session) == [
+        (None, "pending_approval", therapist.id, None),
+        ("pending_approval", "confirmed", client.id, None),
+        ("confirmed", "in_progress", therapist.id, None),
+        ("in_progress", "completed", therapist.id, None),
+    ]
+
+
+def test_a_change_that_leaves_the_status_alone_is_no_event(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+
+    change(db, "sessions", session["id"], title="Other", status="pending_approval")
+
+    assert len(events(db, session)) == 1
+
+
+def test_what_the_old_code_does_is_recorded_with_the_tokens_person(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    db.execute("grant all on public.sessions to authenticated")
+    db.execute('create policy "Anything goes" on public.sessions using (true) with check (true)')
+    with act_as(db, client):
+        [session] = db.execute(
+            "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+            " values (%s, %s, 'tomorrow 10:00', 'tomorrow 11:00') returning id",
+            (client.id, therapist.id),
+        ).fetchall()
+    with act_as(db, therapist):
+        change(db, "sessions", session["id"], status="completed")
+
+    assert steps(db, session) == [
+        (None, "scheduled", client.id, None),
+        ("scheduled", "completed", therapist.id, None),
+    ]
+
+
+def test_one_statement_over_many_sessions_leaves_an_event_for_each(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    sessions = [propose(db, therapist, client) for _ in range(3)]
+
+    db.execute("update public.sessions set status = 'no_show' where user_id = %s", (client.id,))
+
+    for session in sessions:
+        assert steps(db, session)[-1] == ("pending_approval", "no_show", None, None)
+
+
+def test_a_change_by_another_trigger_is_recorded_as_it_ends(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    db.execute(
+        "create function public.always_cancel() returns trigger language plpgsql"
+        " as 'begin new.status := ''cancelled''; return new; end'"
+    )
+    db.execute(
+        "create trigger zz_last before update on public.sessions for each row"
+        " execute function public.always_cancel()"
+    )
+    session = propose(db, therapist, client)
+
+    change(db, "sessions", session["id"], title="Other")
+
+    assert steps(db, session)[-1][:2] == ("pending_approval", "cancelled")
+
+
+def test_a_name_and_a_reason_never_pass_to_the_next_change(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+    call(db, client, "decline_session", p_session_id=session["id"], p_reason="Mine alone")
+
+    change(db, "sessions", session["id"], status="completed")
+    other = propose(db, therapist, client)
+
+    assert steps(db, session)[-1] == ("cancelled", "completed", None, None)
+    assert steps(db, other) == [(None, "pending_approval", therapist.id, None)]
+
+
+def test_an_act_that_changes_nothing_leaves_no_name_behind(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
+    for _ in range(2):
+        call(db, client, "join_session", p_session_id=session["id"])
+
+    change(db, "sessions", session["id"], status="completed")
+
+    assert steps(db, session)[-1] == ("in_progress", "completed", None, None)
+
+
+def test_a_name_of_a_refused_change_is_forgotten(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    session = propose(db, therapist, client)
+    with refused(402, "INSUFFICIENT_CREDITS"):
+        approve(db, client, session)
+
+    change(db, "sessions", session["id"], status="scheduled")
+
+    assert steps(db, session)[-1] == ("pending_approval", "scheduled", None, None)
+
+
+def test_a_session_without_a_status_goes_on_being_possible(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    db.execute("alter table public.sessions alter column status drop not null")
+    [session] = db.execute(
+        "insert into public.sessions (user_id, therapist_id, start_time, end_time, status)"
+        " values (%s, %s, 'tomorrow 10:00', 'tomorrow 11:00', null) returning id",
+        (client.id, therapist.id),
+    ).fetchall()
+    change(db, "sessions", session["id"], status="scheduled")
+    change(db, "sessions", session["id"], status=None)
+
+    assert [step[:2] for step in steps(db, session)] == [
+        (None, None),
+        (None, "scheduled"),
+        ("scheduled", None),
+    ]
+
+
+def test_deleting_sessions_keeps_their_history(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+
+    db.execute("delete from public.sessions where id = %s", (session["id"],))
+
+    assert len(events(db, session)) == 1
+
+
+def refuse_update(db: Connection) -> None:
+    db.execute("update session_approval.session_events set reason = 'x'")
+
+
+def refuse_delete(db: Connection) -> None:
+    db.execute("delete from session_approval.session_events")
+
+
+def refuse_insert(db: Connection) -> None:
+    db.execute(
+        "insert into session_approval.session_events (session_id, to_status)"
+        " values (gen_random_uuid(), 'scheduled')"
+    )
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+@pytest.mark.parametrize("act", [refuse_update, refuse_delete, refuse_insert])
+def test_nobody_below_the_owner_writes_events(
+    db: Connection, client: Person, role: str, act: Callable[[Connection], None]
+) -> None:
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        db.transaction(),
+        act_as(db, client, role),
+    ):
+        act(db)

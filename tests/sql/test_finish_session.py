@@ -1,0 +1,166 @@
+"""Finishing: the therapist says how a session ended, once."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import (
+    Connection,
+    Person,
+    Row,
+    add_person,
+    approve,
+    balances,
+    call,
+    call_as,
+    change,
+    contents,
+    events,
+    give_credits,
+    propose,
+)
+
+FINISH = "finish_session"
+
+
+@pytest.fixture
+def session(db: Connection, therapist: Person, client: Person, now: datetime) -> Row:
+    """An approved session that began a quarter of an hour ago and is in progress."""
+    give_credits(db, client, 3)
+    approved = approve(db, client, propose(db, therapist, client))
+    change(
+        db,
+        "sessions",
+        approved["id"],
+        status="in_progress",
+        start_time=now - timedelta(minutes=15),
+        end_time=now + timedelta(minutes=15),
+    )
+    return approved
+
+
+def finish(db: Connection, person: Person, session: Row, **arguments: Any) -> Row:
+    """Finish a session as a person, and return it."""
+    [finished] = call(db, person, FINISH, p_session_id=session["id"], **arguments)
+    return finished
+
+
+@pytest.mark.parametrize("outcome", ["completed", "no_show"])
+def test_the_therapist_says_how_a_session_ended(
+    db: Connection, therapist: Person, client: Person, session: Row, outcome: str
+) -> None:
+    finished = finish(db, therapist, session, p_outcome=outcome)
+
+    assert (finished["status"], finished["message"]) == (outcome, "Session finished.")
+    assert finished["room"] == {"name": f"s-{session['id'].hex}"}
+    latest = events(db, session)[-1]
+    assert (latest["from_status"], latest["to_status"]) == ("in_progress", outcome)
+    assert latest["actor_id"] == therapist.id
+    assert balances(db, client) == [2]
+
+
+def test_without_a_word_a_session_was_completed(
+    db: Connection, therapist: Person, session: Row
+) -> None:
+    assert finish(db, therapist, session)["status"] == "completed"
+
+
+def test_saying_the_same_again_gives_the_same_answer_and_changes_nothing(
+    db: Connection, therapist: Person, session: Row
+) -> None:
+    first = finish(db, therapist, session, p_outcome="no_show")
+    before = contents(db)
+
+    assert finish(db, therapist, session, p_outcome="no_show") == first
+    assert contents(db) == before
+
+
+def test_how_it_ended_is_not_said_twice_in_different_words(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    finish(db, therapist, session, p_outcome="no_show")
+
+    with refused(409, "SESSION_NOT_FINISHABLE") as refusal:
+        finish(db, therapist, session, p_outcome="completed")
+
+    assert refusal.message == "This session has not begun, or has ended otherwise"
+    assert refusal.details == {"status": "no_show"}
+
+
+@pytest.mark.parametrize("status", ["scheduled", "confirmed"])
+def test_a_session_that_nobody_joined_can_be_finished_from_its_start_on(
+    db: Connection,
+    therapist: Person,
+    session: Row,
+    now: datetime,
+    refused: Refused,
+    status: str,
+) -> None:
+    change(db, "sessions", session["id"], status=status, start_time=now + timedelta(microseconds=1))
+    with refused(409, "SESSION_NOT_FINISHABLE") as refusal:
+        finish(db, therapist, session, p_outcome="no_show")
+    assert refusal.details == {"status": status}
+
+    change(db, "sessions", session["id"], start_time=now)
+    assert finish(db, therapist, session, p_outcome="no_show")["status"] == "no_show"
+
+
+@pytest.mark.parametrize("status", ["pending_approval", "cancelled"])
+def test_what_never_took_place_cannot_be_finished(
+    db: Connection, therapist: Person, session: Row, refused: Refused, status: str
+) -> None:
+    change(db, "sessions", session["id"], status=status)
+
+    for outcome in ("completed", "no_show"):
+        with refused(409, "SESSION_NOT_FINISHABLE") as refusal:
+            finish(db, therapist, session, p_outcome=outcome)
+        assert refusal.details == {"status": status}
+
+
+@pytest.mark.parametrize("outcome", ["cancelled", "scheduled", "COMPLETED", "", None])
+def test_any_other_outcome_is_refused(
+    db: Connection, therapist: Person, session: Row, refused: Refused, outcome: str | None
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        finish(db, therapist, session, p_outcome=outcome)
+
+    assert refusal.message == "The outcome is not valid"
+    assert refusal.details == {"outcome": "must be completed or no_show"}
+
+
+def test_only_its_therapist_finishes_a_session_and_nobody_else_learns_of_it(
+    db: Connection,
+    therapist: Person,
+    client: Person,
+    session: Row,
+    stranger: Person,
+    refused: Refused,
+) -> None:
+    for person, session_id in [
+        (client, session["id"]),
+        (stranger, session["id"]),
+        (add_person(db, "therapist"), session["id"]),
+        (therapist, uuid4()),
+        (therapist, None),
+    ]:
+        with refused(404, "SESSION_NOT_FOUND") as refusal:
+            call(db, person, FINISH, p_session_id=session_id)
+        assert (refusal.message, refusal.details) == ("Session not found", None)
+
+
+def test_who_cannot_sign_in_cannot_finish(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    change(db, "users", therapist.id, is_active=False)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        finish(db, therapist, session)
+    for role in ("authenticated", "service_role"):
+        with refused(401, "AUTHENTICATION_ERROR"):
+            call_as(db, role, None, FINISH, p_session_id=session["id"])
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
+        call_as(db, "anon", therapist, FINISH, p_session_id=session["id"])

@@ -1,0 +1,827 @@
+"""Installing: twice without a difference, and onto what real projects have without any loss."""
+
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from scripts.local import StackError, database
+from scripts.local.postgres import WHEEL_BIN
+from tests import people
+from tests.people import (
+    Connection,
+    Person,
+    approve,
+    balances,
+    call,
+    call_as,
+    change,
+    contents,
+    events,
+    ledger,
+    propose,
+    row,
+)
+from tests.servers import Server
+
+APPROVE = "approve_session_and_deduct_credit"
+
+# What projects had before, as far from the starter as real ones are.
+OLD = """
+create table public.users (
+  id uuid primary key default gen_random_uuid(),
+  email varchar(255) unique,
+  full_name varchar(100),
+  user_type varchar(20) not null,
+  created_at timestamp default now()
+);
+create table public.sessions (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id),
+  therapist_id uuid not null references public.users (id),
+  session_type varchar(20) default 'video',
+  status varchar(50) default 'scheduled',
+  start_time timestamptz not null,
+  end_time timestamptz not null,
+  duration integer default 60,
+  scheduled_date text,
+  scheduled_time varchar(8),
+  session_url text,
+  room_name varchar(100),
+  cancelled_by text,
+  cancelled_at timestamp,
+  created_at timestamp not null default now(),
+  constraint known_states check (
+    status in ('scheduled', 'confirmed', 'completed', 'cancelled', 'no_show', 'rescheduled')
+  ),
+  constraint cancelled_ones_say_when check (status <> 'cancelled' or cancelled_at is not null),
+  constraint end_comes_after_start check (end_time > start_time)
+);
+create table public.user_credits (
+  id uuid primary key default gen_random_uuid(),
+  user_id uuid not null references public.users (id),
+  user_type varchar(20) not null,
+  credits_balance integer default 0,
+  created_at timestamp default now(),
+  constraint one_lot_each unique (user_id, user_type)
+);
+create view public.upcoming as select * from public.sessions where status = 'scheduled';
+create function public.touch() returns trigger language plpgsql as 'begin return new; end';
+create trigger touch before update on public.sessions
+  for each row execute function public.touch();
+grant all on public.users, public.sessions, public.user_credits
+  to anon, authenticated, service_role;
+
+insert into public.users (id, email, full_name, user_type) values
+  ('00000000-0000-4000-8000-000000000001', 't@example.org', 'Tara', 'therapist'),
+  ('00000000-0000-4000-8000-000000000002', 'a@example.org', 'Ada', 'individual'),
+  ('00000000-0000-4000-8000-000000000003', 'b@example.org', 'Ben', 'user');
+insert into public.sessions
+  (user_id, therapist_id, status, start_time, end_time, scheduled_date, scheduled_time,
+   cancelled_at, created_at)
+select
+  '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000001', s.status,
+  '2026-01-01 10:00+00'::timestamptz + s.n * interval '1 day',
+  '2026-01-01 11:00+00'::timestamptz + s.n * interval '1 day', '2026-01-0' || s.n, '10:00',
+  case when s.status = 'cancelled' then '2026-01-01 09:00'::timestamp end, '2025-12-01 12:00'
+from unnest(array['scheduled', 'confirmed', 'completed', 'cancelled', 'rescheduled'])
+  with ordinality s (status, n);
+insert into public.user_credits (user_id, user_type, credits_balance) values
+  ('00000000-0000-4000-8000-000000000002', 'individual', 4),
+  ('00000000-0000-4000-8000-000000000003', 'user', -2),
+  ('00000000-0000-4000-8000-000000000001', 'therapist', null);
+"""
+
+# An earlier attempt at this very product: its function fails on every call.
+EARLIER_ATTEMPT = """
+alter table public.sessions drop constraint known_states;
+alter table public.sessions
+  add column is_instant boolean default false,
+  add column requires_approval boolean default false,
+  add column created_by uuid references public.users (id);
+create function public.approve_session_and_deduct_credit(p_session_id uuid, p_user_id uuid)
+returns table (
+  id uuid, user_id uuid, therapist_id uuid, title text, description text, scheduled_date date,
+  scheduled_time time, start_time timestamptz, end_time timestamptz, duration_minutes integer,
+  session_type text, status text, created_at timestamptz
+)
+language plpgsql security definer as $$
+begin
+  update public.sessions set status = 'scheduled' where id = p_session_id;
+  return query select * from public.sessions where id = p_session_id;
+end
+$$;
+grant execute on function public.approve_session_and_deduct_credit(uuid, uuid)
+  to anon, authenticated, service_role;
+insert into public.sessions
+  (id, user_id, therapist_id, status, start_time, end_time, requires_approval, session_url)
+values
+  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-000000000002',
+   '00000000-0000-4000-8000-000000000001', 'pending_approval', 'tomorrow 10:00+00',
+   'tomorrow 11:00+00', true, 'https://old.daily.co/x');
+"""
+
+OLD_QUERIES = [
+    "select id, user_id, therapist_id, session_type, status, start_time, end_time, duration,"
+    " scheduled_date, scheduled_time, session_url, room_name, cancelled_by, cancelled_at,"
+    " created_at from public.sessions order by id",
+    "select id, status, created_at from public.upcoming order by id",
+    "select id, user_id, user_type, credits_balance, created_at from public.user_credits"
+    " order by id",
+    "select u.full_name, s.status, s.start_time::text from public.sessions s"
+    " join public.users u on u.id = s.user_id order by s.start_time",
+    "select status, count(*) from public.sessions group by status order by status",
+    "select sum(credits_balance) from public.user_credits where user_type = 'individual'",
+    "select * from public.users order by id",
+]
+
+OLD_WRITES = [
+    "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+    " values ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000001',"
+    " 'tomorrow 10:00', 'tomorrow 11:00')",
+    "insert into public.sessions (user_id, therapist_id, start_time, end_time, status)"
+    " values ('00000000-0000-4000-8000-000000000003', '00000000-0000-4000-8000-000000000001',"
+    " 'tomorrow 10:00', 'tomorrow 11:00', null)",
+    "update public.sessions set status = 'rescheduled', end_time = end_time + interval '1 hour'",
+    "update public.sessions set status = 'cancelled', cancelled_at = now()",
+    "update public.user_credits set credits_balance = credits_balance - 1",
+    "insert into public.user_credits (user_id, user_type, credits_balance)"
+    " values ('00000000-0000-4000-8000-000000000002', 'individual', 1)"
+    " on conflict (user_id, user_type)"
+    " do update set credits_balance = user_credits.credits_balance + 1",
+    "delete from public.user_credits",
+    "delete from public.sessions",
+    "truncate public.sessions, public.user_credits",
+]
+
+THERAPIST = Person(UUID("00000000-0000-4000-8000-000000000001"), "t@example.org", "Tara", "")
+ADA = Person(UUID("00000000-0000-4000-8000-000000000002"), "a@example.org", "Ada", "")
+BEN = Person(UUID("00000000-0000-4000-8000-000000000003"), "b@example.org", "Ben", "")
+
+
+@pytest.fixture
+def bare_database(server: Server) -> Iterator[str]:
+    """The address of a database with nothing but what Supabase brings."""
+    name = f"test_bare_{uuid4().hex[:8]}"
+    address = server.create(name, "template0")
+    try:
+        database.apply(address, [database.SUPABASE])
+        yield address
+    finally:
+        server.drop(name)
+
+
+@pytest.fixture
+def old(bare_database: str) -> Iterator[Connection]:
+    """A connection to a database of an older project, where nothing of ours is installed yet."""
+    with people.connect(bare_database) as db:
+        db.execute(OLD)
+        yield db
+
+
+def install(db: Connection) -> None:
+    """Install the product as a DBA does."""
+    database.apply(db.info.dsn, [database.INSTALL])
+
+
+def schema(db: Connection) -> str:
+    """Return all of a database but its rows."""
+    result = subprocess.run(
+        [WHEEL_BIN / "pg_dump", "--schema-only", "-d", db.info.dsn],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = result.stdout.splitlines()
+    return "\n".join(line for line in lines if "restrict " not in line)  # random in every dump
+
+
+def answers(db: Connection) -> list[Any]:
+    """Return what the application's own queries answer."""
+    return [db.execute(query).fetchall() for query in OLD_QUERIES]
+
+
+def constraints(db: Connection) -> dict[str, str]:
+    """Return the constraints of the application's tables."""
+    found = db.execute(
+        "select conname as name, pg_get_constraintdef(oid) as text from pg_constraint"
+        " where connamespace = 'public'::regnamespace and contype <> 'n'"
+    )
+    return {constraint["name"]: constraint["text"] for constraint in found}
+
+
+# Again.
+
+
+def test_a_second_install_changes_nothing(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        therapist, client = people.add_person(db, "therapist"), people.add_person(db, "individual")
+        people.give_credits(db, client, 3)
+        approve(db, client, propose(db, therapist, client))
+        propose(db, therapist, client)
+        people.configure(db, video_base_url="https://example.daily.co", low_balance=7)
+        before = schema(db), contents(db)
+
+        install(db)
+
+        assert (schema(db), contents(db)) == before
+        assert "approve_session_and_deduct_credit" in before[0]
+
+
+def test_a_second_install_onto_an_older_project_changes_nothing(old: Connection) -> None:
+    old.execute(EARLIER_ATTEMPT)
+    install(old)
+    before = schema(old), contents(old)
+
+    install(old)
+
+    assert (schema(old), contents(old)) == before
+
+
+def test_the_starter_and_the_local_stand_ins_can_be_applied_again_too(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        before = schema(db), contents(db)
+
+        database.apply(own_database, [database.SUPABASE, database.STARTER, database.INSTALL])
+
+        assert (schema(db), contents(db)) == before
+
+
+def test_a_plain_run_of_psql_says_nothing_is_wrong(own_database: str) -> None:
+    result = subprocess.run(
+        [
+            *(WHEEL_BIN / "psql", "-X", "-1", "-v", "ON_ERROR_STOP=1"),
+            *("-d", own_database, "-f", database.INSTALL),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+# Onto an older project.
+
+
+def test_an_older_project_keeps_its_rows_and_its_queries(old: Connection) -> None:
+    before = answers(old)
+
+    install(old)
+
+    assert answers(old) == before
+
+
+def test_what_an_older_project_wrote_it_can_still_write(old: Connection) -> None:
+    install(old)
+
+    for statement in OLD_WRITES:
+        for role in ("service_role", "postgres"):
+            with old.transaction(force_rollback=True), people.act_as(old, None, role):
+                assert old.execute(statement).statusmessage, statement
+
+
+def test_what_people_wrote_to_sessions_in_an_older_project_they_can_still_write(
+    old: Connection,
+) -> None:
+    install(old)
+
+    for statement in (s for s in OLD_WRITES if "user_credits" not in s):
+        with old.transaction(force_rollback=True), people.act_as(old, ADA):
+            old.execute(statement)
+
+
+def test_an_older_project_keeps_every_constraint_but_the_one_on_status_alone(
+    old: Connection,
+) -> None:
+    before = constraints(old)
+
+    install(old)
+
+    after = constraints(old)
+    assert set(after) == set(before)
+    assert {name for name in before if after[name] != before[name]} == {"known_states"}
+
+
+def test_the_seven_statuses_are_allowed_and_the_projects_own_as_before(old: Connection) -> None:
+    install(old)
+
+    for status in (
+        *("pending_approval", "scheduled", "confirmed", "in_progress", "completed", "no_show"),
+        "rescheduled",
+    ):
+        old.execute("update public.sessions set status = %s", (status,))
+    with pytest.raises(psycopg.errors.CheckViolation):
+        old.execute("update public.sessions set status = 'approved'")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        old.execute("update public.sessions set status = 'cancelled', cancelled_at = null")
+
+
+def test_a_project_whose_check_allows_all_already_keeps_it_to_the_letter(old: Connection) -> None:
+    old.execute(
+        "alter table public.sessions drop constraint known_states,"
+        " add constraint known_states check (status in ('pending_approval', 'scheduled',"
+        " 'confirmed', 'in_progress', 'completed', 'no_show', 'cancelled', 'rescheduled'))"
+    )
+    before = constraints(old)
+
+    install(old)
+
+    assert constraints(old) == before
+
+
+def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
+    old.execute(
+        "alter table public.sessions"
+        " add constraint \"Status, again\" check (status <> 'pending_approval'),"
+        " add check (length(status) < 14)"
+    )
+
+    install(old)
+    old.execute("update public.sessions set status = 'pending_approval'")
+
+    with pytest.raises(psycopg.errors.CheckViolation):
+        old.execute("update public.sessions set status = 'a status of old times'")
+
+
+def test_a_check_that_old_rows_break_stays_one_for_new_rows_alone(old: Connection) -> None:
+    old.execute(
+        "alter table public.sessions drop constraint known_states;"
+        " update public.sessions set status = 'odd' where status = 'confirmed';"
+        " alter table public.sessions add constraint known_states"
+        " check (status in ('scheduled', 'cancelled')) not valid"
+    )
+
+    install(old)
+    install(old)
+
+    assert "NOT VALID" in constraints(old)["known_states"]
+    old.execute("update public.sessions set status = 'pending_approval' where status = 'scheduled'")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        old.execute("update public.sessions set status = 'odd' where status = 'pending_approval'")
+
+
+def test_the_whole_story_works_in_an_older_project(old: Connection) -> None:
+    install(old)
+    people.configure(old, video_base_url="https://example.daily.co")
+
+    session = propose(old, THERAPIST, ADA, p_time_zone="Asia/Kathmandu")
+    instant = propose(old, THERAPIST, ADA, p_is_instant=True, p_time_zone="Asia/Kathmandu")
+    approved = [approve(old, ADA, proposal) for proposal in (session, instant)]
+    call(old, ADA, "join_session", p_session_id=instant["id"])
+    call(old, THERAPIST, "finish_session", p_session_id=instant["id"])
+    [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
+    declined = propose(old, THERAPIST, BEN)
+    call(old, BEN, "decline_session", p_session_id=declined["id"])
+
+    assert [answer["status"] for answer in approved] == ["scheduled", "confirmed"]
+    assert approved[0]["session_url"].startswith("https://example.daily.co/s-")
+    assert approved[0]["scheduled_time"].isoformat() == "15:45:00"
+    assert cancelled["refunded"] is True
+    assert balances(old, ADA) == [3]
+    assert [entry["kind"] for entry in ledger(old, ADA)] == [
+        "opening",
+        "approval",
+        "approval",
+        "refund",
+    ]
+    for person in (ADA, THERAPIST):
+        assert call(old, person, "list_sessions")
+        assert call(old, person, "get_credits")
+    assert [c["full_name"] for c in call(old, THERAPIST, "list_clients")] == ["Ada", "Ben"]
+    assert call(old, ADA, "list_pending_sessions") == []
+    assert len(call(old, ADA, "get_session", p_session_id=instant["id"])[0]["events"]) == 4
+
+
+def test_lots_found_at_install_get_one_opening_row_each(old: Connection) -> None:
+    install(old)
+    install(old)
+
+    rows = old.execute(
+        "select l.user_type, e.kind, e.delta, e.balance_after from session_approval.credit_ledger e"
+        " join public.user_credits l on l.id = e.lot_id order by l.user_type"
+    ).fetchall()
+    assert [tuple(found.values()) for found in rows] == [
+        ("individual", "opening", 4, 4),
+        ("therapist", "opening", 0, 0),
+        ("user", "opening", -2, -2),
+    ]
+
+
+def test_old_sessions_are_shown_with_what_they_have(old: Connection) -> None:
+    install(old)
+
+    sessions = call(old, ADA, "list_sessions")
+
+    assert len(sessions) == 5
+    oldest = sessions[-1]
+    assert (oldest["status"], oldest["duration_minutes"]) == ("scheduled", 60)
+    assert oldest["created_at"] == datetime(2025, 12, 1, 12, tzinfo=UTC)
+    assert (oldest["is_instant"], oldest["requires_approval"]) == (False, False)
+
+
+def test_the_servers_own_time_zone_does_not_matter_to_columns_without_one(
+    old: Connection,
+) -> None:
+    install(old)
+    old.execute("set timezone = 'America/New_York'")
+
+    session = propose(old, THERAPIST, ADA)
+    withdrawn = propose(old, THERAPIST, ADA)
+    [withdrawn] = call(old, THERAPIST, "cancel_session", p_session_id=withdrawn["id"])
+    declined = propose(old, THERAPIST, ADA)
+    [declined] = call(old, ADA, "decline_session", p_session_id=declined["id"])
+    approved = approve(old, ADA, session)
+    [cancelled] = call(old, ADA, "cancel_session", p_session_id=session["id"])
+
+    moments = [session["created_at"], approved["approved_at"]]
+    moments += [ended["cancelled_at"] for ended in (withdrawn, declined, cancelled)]
+    clock = datetime.now(UTC)
+    assert [abs(moment - clock) < timedelta(minutes=1) for moment in moments] == [True] * 5
+
+
+@pytest.mark.parametrize(("user_type", "client"), [("individual", BEN), ("user", ADA)])
+def test_a_project_whose_credits_know_one_kind_of_client_only_refunds_a_deleted_lot(
+    old: Connection, user_type: str, client: Person
+) -> None:
+    install(old)
+    old.execute("delete from public.user_credits")
+    old.execute(f"alter table public.user_credits add check (user_type = '{user_type}')")
+    old.execute(
+        "insert into public.user_credits (user_id, user_type, credits_balance) values (%s, %s, 2)",
+        (client.id, user_type),
+    )
+    session = approve(old, client, propose(old, THERAPIST, client))
+    old.execute("delete from public.user_credits")
+
+    [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
+
+    assert cancelled["refunded"] is True
+    assert balances(old, client) == [1]
+
+
+NUMBERS = """
+alter table public.sessions add column duration_minutes {type};
+alter table public.user_credits
+  alter column credits_balance type {type},
+  add column credits_expired {type} default 0;
+"""
+
+
+@pytest.mark.parametrize("number", ["bigint", "smallint", "numeric", "double precision"])
+def test_a_project_may_have_made_its_numbers_of_another_type(old: Connection, number: str) -> None:
+    old.execute(NUMBERS.format(type=number))
+    install(old)
+    install(old)
+
+    session, instant = (
+        propose(old, THERAPIST, ADA, p_is_instant=is_instant) for is_instant in (False, True)
+    )
+    for proposal in (session, instant):
+        approve(old, ADA, proposal)
+    call(old, ADA, "join_session", p_session_id=instant["id"])
+    old.execute("update public.user_credits set expires_at = now(), credits_balance = 2")
+    [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
+    [adjusted] = call_as(
+        old,
+        "service_role",
+        None,
+        "adjust_credits",
+        p_lot_id=row_of(old, ADA),
+        p_delta=3,
+        p_reason="x",
+        p_actor_id=ADA.id,
+    )
+    call_as(
+        old,
+        "service_role",
+        None,
+        "grant_credits",
+        p_user_id=ADA.id,
+        p_amount=2,
+        p_source="x",
+        p_reference="y",
+    )
+    call_as(old, "service_role", None, "sweep_sessions")
+
+    assert (cancelled["credits_balance_after"], cancelled["refunded"]) == (None, True)
+    assert adjusted["credits_balance"] == 4
+    [credits] = call(old, ADA, "get_credits")
+    assert (credits["credits_balance"], credits["total_credits"]) == (6, 6)
+    assert [(e["kind"], e["delta"], e["balance_after"]) for e in ledger(old, ADA)] == [
+        ("opening", 4, 4),
+        ("approval", -1, 3),
+        ("approval", -1, 2),
+        ("expiry", -2, 0),
+        ("refund", 1, 1),
+        ("external", 3, 4),
+        ("grant", 2, 6),
+    ]
+    assert call_as(old, "service_role", None, "reconcile_credits") == []
+
+
+def test_a_lot_that_belongs_to_nobody_is_kept_and_recorded(old: Connection) -> None:
+    old.execute("alter table public.user_credits alter column user_id drop not null")
+    statement = "insert into public.user_credits (user_type, credits_balance) values ('partner', 5)"
+    old.execute(statement)
+
+    install(old)
+    old.execute(statement)
+    old.execute("update public.user_credits set credits_balance = 6 where user_id is null")
+
+    entries = old.execute(
+        "select kind, delta from session_approval.credit_ledger where user_id is null order by id"
+    ).fetchall()
+    assert [tuple(entry.values()) for entry in entries] == [
+        ("opening", 5),
+        ("external", 5),
+        ("external", 1),
+        ("external", 1),
+    ]
+
+
+# Row level security.
+
+
+def policies(db: Connection) -> dict[str, list[str]]:
+    """Return the policies on each table, by name."""
+    found = db.execute(
+        "select tablename, array_agg(policyname::text order by policyname) as names"
+        " from pg_policies group by tablename"
+    )
+    return {table["tablename"]: table["names"] for table in found}
+
+
+def secured(db: Connection) -> set[str]:
+    """Return the tables that have row level security on."""
+    found = db.execute(
+        "select relname from pg_class where relrowsecurity"
+        " and relnamespace = 'public'::regnamespace"
+    )
+    return {table["relname"] for table in found}
+
+
+def test_where_row_level_security_is_off_it_stays_off(old: Connection) -> None:
+    install(old)
+
+    assert (secured(old), policies(old)) == (set(), {})
+    with people.act_as(old, BEN):
+        assert len(old.execute("select from public.sessions").fetchall()) == 5
+
+
+def test_where_row_level_security_is_on_our_policies_stand_beside_the_projects_own(
+    old: Connection,
+) -> None:
+    old.execute(
+        "alter table public.sessions enable row level security;"
+        " alter table public.user_credits enable row level security;"
+        ' create policy "Their own" on public.sessions for select to authenticated using (false)'
+    )
+
+    install(old)
+
+    assert secured(old) == {"sessions", "user_credits"}
+    assert policies(old) == {
+        "sessions": ["People see their own sessions", "Their own"],
+        "user_credits": ["Clients see their own credits"],
+    }
+    for person, sessions in ((ADA, 5), (THERAPIST, 5), (BEN, 0)):
+        with people.act_as(old, person):
+            assert len(old.execute("select from public.sessions").fetchall()) == sessions
+
+
+def test_the_guards_hold_where_row_level_security_is_off(old: Connection) -> None:
+    install(old)
+    session = propose(old, THERAPIST, ADA)
+
+    for table, row_id, columns in [
+        ("sessions", session["id"], {"status": "scheduled"}),
+        ("sessions", session["id"], {"status": "rescheduled"}),
+        ("user_credits", session["id"], {"credits_balance": 9}),
+    ]:
+        with pytest.raises(psycopg.Error) as caught, people.act_as(old, ADA):
+            change(old, table, row_id, **columns)
+        assert caught.value.sqlstate == "PT403"
+
+
+# Onto an earlier attempt.
+
+
+def test_the_earlier_attempt_fails_on_every_call(old: Connection) -> None:
+    old.execute(EARLIER_ATTEMPT)
+
+    with pytest.raises(psycopg.errors.AmbiguousColumn):
+        call(old, ADA, APPROVE, p_session_id=uuid4(), p_user_id=ADA.id)
+
+
+def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
+    old: Connection,
+) -> None:
+    old.execute(EARLIER_ATTEMPT)
+    before = answers(old)
+    install(old)
+    assert answers(old) == before
+
+    [waiting] = call(old, ADA, "list_pending_sessions")
+    assert (waiting["session_url"], waiting["requires_approval"]) == (None, True)
+    approved = approve(old, ADA, waiting)
+
+    assert (approved["status"], approved["credits_balance_after"]) == ("scheduled", 3)
+    assert (approved["scheduled_date"], approved["duration_minutes"]) == (None, 60)
+    assert [event["to_status"] for event in events(old, waiting)] == ["scheduled"]
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        call_as(old, "anon", ADA, APPROVE, p_session_id=waiting["id"], p_user_id=ADA.id)
+
+
+# People elsewhere.
+
+
+PROFILES = """
+create type public.kind as enum ('therapist', 'individual', 'admin');
+alter table public.users rename to profiles;
+alter table public.profiles rename column full_name to display_name;
+alter table public.profiles alter column user_type type public.kind
+  using (case user_type when 'user' then 'individual' else user_type end)::public.kind;
+alter table public.profiles add column banned boolean;
+create schema session_approval;
+create view session_approval.people as
+select
+  p.id, p.display_name as full_name, p.email, p.user_type, p.banned is not true as is_active,
+  null::text as time_zone
+from public.profiles p;
+"""
+
+
+def test_people_may_live_in_another_table_behind_a_view_of_the_projects_own(
+    old: Connection,
+) -> None:
+    old.execute(PROFILES)
+    [before] = old.execute(
+        "select pg_get_viewdef('session_approval.people'::regclass) as text"
+    ).fetchall()
+
+    install(old)
+    install(old)
+
+    [after] = old.execute(
+        "select pg_get_viewdef('session_approval.people'::regclass) as text"
+    ).fetchall()
+    assert after == before
+    session = approve(old, ADA, propose(old, THERAPIST, ADA))
+    assert session["therapist"]["full_name"] == "Tara"
+    assert [c["full_name"] for c in call(old, THERAPIST, "list_clients")] == ["Ada", "Ben"]
+    change(old, "user_credits", row_of(old, ADA), user_type="individual")
+    old.execute("update public.profiles set banned = true where id = %s", (ADA.id,))
+    with pytest.raises(psycopg.Error) as caught:
+        approve(old, ADA, session)
+    assert caught.value.sqlstate == "PT403"
+    old.execute("delete from public.user_credits")
+    [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
+    assert cancelled["refunded"] is True
+
+
+def row_of(db: Connection, person: Person) -> UUID:
+    """Return the only lot of a person."""
+    [lot] = db.execute(
+        "select id from public.user_credits where user_id = %s", (person.id,)
+    ).fetchall()
+    lot_id: UUID = lot["id"]
+    return lot_id
+
+
+def test_the_projects_own_view_of_people_is_closed_to_people(old: Connection) -> None:
+    old.execute(PROFILES)
+    old.execute("grant select on session_approval.people to anon, authenticated")
+
+    install(old)
+
+    for role in ("anon", "authenticated"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), people.act_as(old, ADA, role):
+            old.execute("select from session_approval.people")
+
+
+# What is missing.
+
+
+def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
+    server: Server,
+) -> None:
+    name = f"test_empty_{uuid4().hex[:8]}"
+    address = server.create(name, "template0")
+    try:
+        with people.connect(address) as db:
+            db.execute("create table public.sessions (id uuid primary key, user_id uuid)")
+            before = schema(db)
+
+            with pytest.raises(StackError) as caught:
+                install(db)
+
+            said = str(caught.value)
+            assert said.count("ERROR") == 1
+            for missing in (
+                "function auth.uid()",
+                "table public.users",
+                "column public.sessions.therapist_id",
+                "column public.sessions.status",
+                "column public.sessions.created_at",
+                "column public.user_credits.id",
+                "column public.user_credits.credits_balance",
+                "sql/local/supabase.sql",
+                "sql/starter/install.sql",
+                "nothing was changed",
+            ):
+                assert missing in said
+            assert "column public.sessions.user_id" not in said
+            assert schema(db) == before
+    finally:
+        server.drop(name)
+
+
+def test_keys_that_are_no_uuids_and_people_without_a_kind_are_said_at_once_as_well(
+    bare_database: str,
+) -> None:
+    with people.connect(bare_database) as db:
+        db.execute(
+            "create table public.users (id bigint primary key, email text);"
+            " create table public.sessions (id bigint primary key, user_id bigint,"
+            " therapist_id uuid, start_time timestamptz, end_time timestamptz, status text,"
+            " session_type text, created_at timestamptz);"
+            " create table public.user_credits (id integer, user_id text, user_type text,"
+            " credits_balance integer, created_at timestamptz)"
+        )
+        before = schema(db)
+
+        with pytest.raises(StackError) as caught:
+            install(db)
+
+        said = str(caught.value)
+        assert said.count("ERROR") == 1
+        for column, found in [
+            ("users.id", "bigint"),
+            ("sessions.id", "bigint"),
+            ("sessions.user_id", "bigint"),
+            ("user_credits.id", "integer"),
+            ("user_credits.user_id", "text"),
+        ]:
+            assert f"column public.{column} of type uuid: it is {found}" in said
+        assert "therapist_id" not in said
+        assert "column public.users.user_type" in said
+        assert schema(db) == before
+
+
+def test_an_install_that_stops_half_way_changes_nothing(old: Connection) -> None:
+    old.execute("create function public.get_credits() returns integer language sql as 'select 1'")
+    before = schema(old), answers(old)
+
+    with pytest.raises(StackError, match="cannot change return type"):
+        install(old)
+
+    assert (schema(old), answers(old)) == before
+
+
+# Who installs.
+
+
+def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
+    bare_database: str,
+) -> None:
+    owner = f"test_owner_{uuid4().hex[:8]}"
+    with people.connect(bare_database) as db:
+        db.execute(
+            f"create role {owner} nologin bypassrls in role anon, authenticated, service_role"
+        )
+        try:
+            db.execute(f"grant create on schema public to {owner}")
+            db.execute(f"grant usage on schema auth to {owner} with grant option")
+            [name] = db.execute("select current_database() as database").fetchall()
+            db.execute(f"grant create on database {name['database']} to {owner}")
+            for file in (database.STARTER, database.INSTALL, database.INSTALL):
+                subprocess.run(
+                    [
+                        *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"),
+                        *("-d", bare_database, "-c", f"set role {owner}", "-f", file),
+                    ],
+                    check=True,
+                )
+            with people.act_as(db, None, owner):
+                therapist = people.add_person(db, "therapist")
+                client = people.add_person(db, "individual")
+                people.give_credits(db, client, 2)
+
+            session = approve(db, client, propose(db, therapist, client))
+            [cancelled] = call(db, therapist, "cancel_session", p_session_id=session["id"])
+            assert cancelled["refunded"] is True
+            other = propose(db, therapist, client)
+            [approved] = call_as(
+                db, owner, None, APPROVE, p_session_id=other["id"], p_user_id=client.id
+            )
+            assert approved["status"] == "scheduled"
+            assert row(db, "sessions", other["id"])["credit_lot_id"] is not None
+        finally:
+            db.execute(f"drop owned by {owner} cascade")
+            db.execute(f"drop role {owner}")

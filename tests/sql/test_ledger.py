@@ -1,0 +1,362 @@
+"""The ledger: one row for every change of a balance, by whoever, and its sum is the balance."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import (
+    Connection,
+    Person,
+    act_as,
+    add_person,
+    approve,
+    call,
+    change,
+    give_credits,
+    ledger,
+    propose,
+)
+
+
+@pytest.fixture(autouse=True)
+def _the_ledger_always_sums_to_the_balances(db: Connection) -> Iterator[None]:
+    """Whatever a test did, the ledger agrees with the lots when it ends."""
+    yield
+    if db.info.transaction_status == psycopg.pq.TransactionStatus.INTRANS:
+        assert disagreements(db) == []
+
+
+def disagreements(db: Connection) -> list[dict[str, Any]]:
+    """Return every lot whose balance is not the sum of its entries, or not its last one's."""
+    return db.execute(
+        """
+        select lot_id, user_id, l.credits_balance, e.total, e.latest
+        from (
+          select id as lot_id, user_id, coalesce(credits_balance, 0) as credits_balance
+          from public.user_credits
+        ) l
+        full join (
+          select
+            lot_id, user_id, sum(delta)::integer as total,
+            (array_agg(balance_after order by id desc))[1] as latest
+          from session_approval.credit_ledger
+          group by lot_id, user_id
+        ) e using (lot_id, user_id)
+        where coalesce(l.credits_balance, 0) <> coalesce(e.total, 0)
+          or coalesce(l.credits_balance, 0) <> coalesce(e.latest, 0)
+          or (l.lot_id is not null and e.lot_id is null)
+        """
+    ).fetchall()
+
+
+def entries(db: Connection, person: Person) -> list[tuple[Any, ...]]:
+    """Return the kind, delta and balance after of every entry of a person's."""
+    return [(entry["kind"], entry["delta"], entry["balance_after"]) for entry in ledger(db, person)]
+
+
+def test_a_disagreement_would_be_noticed(db: Connection, client: Person) -> None:
+    give_credits(db, client, 3)
+    db.execute("set local session_replication_role = replica")
+    db.execute("update public.user_credits set credits_balance = 4")
+    assert len(disagreements(db)) == 1
+
+    db.execute("update public.user_credits set credits_balance = 3")
+    assert disagreements(db) == []
+    db.execute("delete from session_approval.credit_ledger")
+    assert len(disagreements(db)) == 1
+    db.execute("delete from public.user_credits")
+
+
+def test_a_lot_that_appears_changes_and_goes_leaves_a_row_each_time(
+    db: Connection, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    change(db, "user_credits", lot, credits_balance=5)
+    change(db, "user_credits", lot, credits_balance=0)
+    change(db, "user_credits", lot, credits_balance=2)
+    db.execute("delete from public.user_credits where id = %s", (lot,))
+
+    assert entries(db, client) == [
+        ("external", 3, 3),
+        ("external", 2, 5),
+        ("external", -5, 0),
+        ("external", 2, 2),
+        ("external", -2, 0),
+    ]
+
+
+def test_one_statement_over_many_lots_leaves_a_row_for_each(db: Connection, client: Person) -> None:
+    for balance in (1, 2, 3):
+        give_credits(db, client, balance)
+
+    db.execute(
+        "update public.user_credits set credits_balance = credits_balance * 2 where user_id = %s",
+        (client.id,),
+    )
+
+    assert sorted(entry[1] for entry in entries(db, client)[3:]) == [1, 2, 3]
+
+
+def test_a_row_says_which_role_and_which_person_changed_the_balance(
+    db: Connection, client: Person
+) -> None:
+    with act_as(db, client, "service_role"):
+        give_credits(db, client, 3)
+    give_credits(db, client, 4)
+
+    assert [(entry["source"], entry["actor_id"]) for entry in ledger(db, client)] == [
+        ("service_role", client.id),
+        ("postgres", None),
+    ]
+
+
+def test_topping_up_by_upsert_leaves_a_row(db: Connection, client: Person) -> None:
+    lot = give_credits(db, client, 3)
+
+    for _ in range(2):
+        db.execute(
+            "insert into public.user_credits as l (id, user_id, credits_balance) values (%s, %s, 2)"
+            " on conflict (id) do update"
+            " set credits_balance = l.credits_balance + excluded.credits_balance",
+            (lot, client.id),
+        )
+
+    assert entries(db, client)[1:] == [("external", 2, 5), ("external", 2, 7)]
+
+
+def test_truncating_leaves_a_row_for_every_lot(
+    db: Connection, client: Person, stranger: Person
+) -> None:
+    give_credits(db, client, 3)
+    give_credits(db, stranger, 4)
+
+    db.execute("truncate public.user_credits")
+
+    assert entries(db, client) == [("external", 3, 3), ("external", -3, 0)]
+    assert entries(db, stranger) == [("external", 4, 4), ("external", -4, 0)]
+
+
+def test_a_lot_that_changes_hands_leaves_one_wallet_and_enters_the_other(
+    db: Connection, client: Person, stranger: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+
+    change(db, "user_credits", lot, user_id=stranger.id, credits_balance=5)
+
+    assert entries(db, client) == [("external", 3, 3), ("external", -3, 0)]
+    assert entries(db, stranger) == [("external", 5, 5)]
+
+
+def test_a_lot_that_gets_another_id_is_another_lot(db: Connection, client: Person) -> None:
+    lot = give_credits(db, client, 3)
+
+    db.execute("update public.user_credits set id = gen_random_uuid() where id = %s", (lot,))
+
+    assert entries(db, client)[1:] == [("external", -3, 0), ("external", 3, 3)]
+
+
+def test_a_balance_that_another_trigger_changes_is_recorded_as_it_ends(
+    db: Connection, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    db.execute(
+        "create function public.bonus() returns trigger language plpgsql"
+        " as 'begin new.credits_balance := new.credits_balance + 10; return new; end'"
+    )
+    db.execute(
+        "create trigger zz_last before update on public.user_credits for each row"
+        " execute function public.bonus()"
+    )
+
+    change(db, "user_credits", lot, user_type="user")
+    change(db, "user_credits", lot, credits_balance=14)
+
+    assert entries(db, client)[1:] == [("external", 10, 13), ("external", 11, 24)]
+
+
+def test_a_balance_changed_again_by_another_trigger_afterwards_is_recorded_as_well(
+    db: Connection, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    db.execute(
+        "create function public.bonus() returns trigger language plpgsql as $$ begin"
+        " update public.user_credits set credits_balance = credits_balance + 10"
+        " where id = new.id and new.credits_balance < 10; return null; end $$"
+    )
+    db.execute(
+        "create trigger zz_after after update on public.user_credits for each row"
+        " execute function public.bonus()"
+    )
+
+    change(db, "user_credits", lot, credits_balance=4)
+
+    assert entries(db, client)[1:] == [("external", 1, 4), ("external", 10, 14)]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [{"expires_at": "tomorrow"}, {"status": "inactive"}, {"credits_balance": 3}],
+    ids=str,
+)
+def test_an_update_that_leaves_the_balance_alone_leaves_no_row(
+    db: Connection, client: Person, columns: dict[str, Any]
+) -> None:
+    lot = give_credits(db, client, 3)
+
+    change(db, "user_credits", lot, **columns)
+
+    assert entries(db, client) == [("external", 3, 3)]
+
+
+def test_a_balance_that_was_never_filled_in_counts_as_none(db: Connection, client: Person) -> None:
+    db.execute("alter table public.user_credits alter column credits_balance drop not null")
+    lot = give_credits(db, client, 0)
+    change(db, "user_credits", lot, credits_balance=None)
+    change(db, "user_credits", lot, credits_balance=2)
+
+    assert entries(db, client)[-1] == ("external", 2, 2)
+
+
+def test_the_name_of_a_change_never_passes_to_the_next_one(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = propose(db, therapist, client)
+    approve(db, client, session)
+    change(db, "user_credits", lot, credits_balance=1)
+    call(db, therapist, "cancel_session", p_session_id=session["id"])
+    change(db, "user_credits", lot, credits_balance=1)
+    give_credits(db, client, 1)
+
+    assert [entry[0] for entry in entries(db, client)] == [
+        "external",
+        "approval",
+        "external",
+        "refund",
+        "external",
+        "external",
+    ]
+    assert {e["session_id"] for e in ledger(db, client) if e["kind"] == "external"} == {None}
+
+
+def test_the_name_of_a_refused_change_is_forgotten(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = approve(db, client, propose(db, therapist, client))
+    with refused(400, "VALIDATION_ERROR"):
+        call(db, client, "cancel_session", p_session_id=session["id"], p_reason="x" * 1001)
+
+    change(db, "user_credits", lot, credits_balance=9)
+
+    assert entries(db, client)[-1] == ("external", 7, 9)
+
+
+def test_a_change_that_is_undone_leaves_no_row(db: Connection, client: Person) -> None:
+    lot = give_credits(db, client, 3)
+
+    with db.transaction(force_rollback=True):
+        change(db, "user_credits", lot, credits_balance=9)
+
+    assert entries(db, client) == [("external", 3, 3)]
+
+
+def test_the_ledger_keeps_one_approval_and_one_refund_for_a_session(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client, 3)
+    session = approve(db, client, propose(db, therapist, client))
+    call(db, therapist, "cancel_session", p_session_id=session["id"])
+
+    for kind in ("approval", "refund"):
+        with pytest.raises(psycopg.errors.UniqueViolation), db.transaction():
+            db.execute(
+                "insert into session_approval.credit_ledger"
+                " (lot_id, user_id, session_id, kind, delta, balance_after)"
+                " select lot_id, user_id, session_id, kind, delta, balance_after"
+                " from session_approval.credit_ledger where kind = %s and session_id = %s",
+                (kind, session["id"]),
+            )
+
+
+@pytest.mark.parametrize(
+    ("kind", "delta", "session_id"),
+    [
+        ("approval", -2, "00000000-0000-4000-8000-000000000000"),
+        ("approval", 1, "00000000-0000-4000-8000-000000000000"),
+        ("approval", -1, None),
+        ("refund", 2, "00000000-0000-4000-8000-000000000000"),
+        ("refund", 1, None),
+        ("gift", 1, None),
+    ],
+)
+def test_an_entry_that_makes_no_sense_is_impossible(
+    db: Connection, kind: str, delta: int, session_id: str | None
+) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
+        db.execute(
+            "insert into session_approval.credit_ledger"
+            " (lot_id, user_id, session_id, kind, delta, balance_after)"
+            " values (gen_random_uuid(), gen_random_uuid(), %s, %s, %s, 0)",
+            (session_id, kind, delta),
+        )
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update session_approval.credit_ledger set delta = 9",
+        "delete from session_approval.credit_ledger",
+        "truncate session_approval.credit_ledger",
+        "insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)"
+        " values (gen_random_uuid(), gen_random_uuid(), 'grant', 9, 9)",
+    ],
+)
+def test_nobody_below_the_owner_writes_the_ledger(
+    db: Connection, client: Person, role: str, statement: str
+) -> None:
+    give_credits(db, client)
+
+    with (
+        pytest.raises(psycopg.errors.InsufficientPrivilege),
+        db.transaction(),
+        act_as(db, client, role),
+    ):
+        db.execute(statement)
+
+
+def test_a_lot_with_a_history_can_be_deleted_with_its_owner(db: Connection) -> None:
+    person = add_person(db, "individual")
+    give_credits(db, person, 3)
+
+    db.execute("delete from public.user_credits where user_id = %s", (person.id,))
+    db.execute("delete from public.users where id = %s", (person.id,))
+
+    assert entries(db, person) == [("external", 3, 3), ("external", -3, 0)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update session_approval.credit_ledger set reason = 'x'",
+        "delete from session_approval.credit_ledger",
+        "truncate session_approval.credit_ledger",
+    ],
+)
+def test_even_the_owner_changes_the_ledger_only_by_saying_so(
+    db: Connection, client: Person, statement: str
+) -> None:
+    give_credits(db, client, 3)
+    with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"), db.transaction():
+        db.execute(statement)
+    assert entries(db, client) == [("external", 3, 3)]
+
+    with db.transaction(force_rollback=True):
+        db.execute("set local session_approval.allow_ledger_changes = 'on'")
+        db.execute(statement)
+    with pytest.raises(psycopg.errors.RestrictViolation), db.transaction():
+        db.execute(statement)

@@ -1,0 +1,62 @@
+"""The clients to whom a therapist may propose: exactly those whom a proposal accepts."""
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import Connection, Person, add_person, call, call_as, change, propose
+
+CLIENTS = "list_clients"
+
+
+def test_active_clients_are_listed_by_name(db: Connection, therapist: Person) -> None:
+    zoe = add_person(db, "individual", "Zoe")
+    ann = add_person(db, "user", "Ann")
+    add_person(db, "individual", "Gone", is_active=False)
+    add_person(db, "partner", "Partner")
+    add_person(db, "therapist", "Colleague")
+
+    assert call(db, therapist, CLIENTS) == [
+        {"id": person.id, "full_name": person.full_name, "email": person.email}
+        for person in (ann, zoe)
+    ]
+
+
+def test_clients_of_one_name_are_listed_in_one_order(db: Connection, therapist: Person) -> None:
+    people = [add_person(db, "individual", "Sam") for _ in range(4)]
+
+    listed = [row["id"] for row in call(db, therapist, CLIENTS)]
+
+    assert listed == sorted(person.id for person in people)
+
+
+def test_every_listed_client_can_be_proposed_a_session(db: Connection, therapist: Person) -> None:
+    for user_type in ("individual", "user", "partner", "therapist"):
+        add_person(db, user_type)
+
+    for row in call(db, therapist, CLIENTS):
+        propose(db, therapist, Person(row["id"], row["email"], row["full_name"], ""))
+
+
+@pytest.mark.parametrize("user_type", ["individual", "user", "partner"])
+def test_only_a_therapist_sees_clients(db: Connection, refused: Refused, user_type: str) -> None:
+    person = add_person(db, user_type)
+
+    with refused(403, "AUTHORIZATION_ERROR") as refusal:
+        call(db, person, CLIENTS)
+
+    assert refusal.message == "Only a therapist can list clients"
+
+
+def test_who_cannot_sign_in_sees_nothing(
+    db: Connection, therapist: Person, refused: Refused
+) -> None:
+    change(db, "users", therapist.id, is_active=False)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        call(db, therapist, CLIENTS)
+    for role in ("authenticated", "service_role"):
+        with refused(401, "AUTHENTICATION_ERROR"):
+            call_as(db, role, None, CLIENTS)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
+        call_as(db, "anon", therapist, CLIENTS)

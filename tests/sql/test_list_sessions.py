@@ -1,0 +1,215 @@
+"""The list of sessions: the caller's own from either side, filtered, and paged without loss."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Refused
+from tests.people import (
+    Connection,
+    Person,
+    add_person,
+    call,
+    call_as,
+    change,
+    propose,
+)
+
+LIST = "list_sessions"
+STATUSES = [
+    "pending_approval",
+    "scheduled",
+    "confirmed",
+    "in_progress",
+    "completed",
+    "no_show",
+    "cancelled",
+]
+
+
+def listed(db: Connection, person: Person, **arguments: Any) -> list[UUID]:
+    """Return the ids of the sessions that a person sees."""
+    return [row["id"] for row in call(db, person, LIST, **arguments)]
+
+
+@pytest.fixture
+def sessions(db: Connection, therapist: Person, client: Person, now: datetime) -> dict[str, UUID]:
+    """One session of every status, each starting an hour after the one before, from tomorrow on."""
+    found = {}
+    for hours, status in enumerate(STATUSES):
+        session = propose(db, therapist, client, p_start_time=now + timedelta(hours=24 + hours))
+        change(db, "sessions", session["id"], status=status)
+        found[status] = session["id"]
+    return found
+
+
+def test_both_people_see_a_session_and_nobody_else_does(
+    db: Connection, therapist: Person, client: Person, stranger: Person
+) -> None:
+    session = propose(db, therapist, client)
+
+    assert listed(db, client) == [session["id"]]
+    assert listed(db, therapist) == [session["id"]]
+    assert listed(db, stranger) == []
+    assert listed(db, add_person(db, "therapist")) == []
+
+
+def test_a_session_is_shown_with_both_of_its_people(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    propose(db, therapist, client)
+
+    [session] = call(db, client, LIST)
+
+    for side, person in (("therapist", therapist), ("client", client)):
+        assert session[side] == {
+            "id": str(person.id),
+            "full_name": person.full_name,
+            "email": person.email,
+        }
+
+
+def test_the_latest_start_comes_first(
+    db: Connection, client: Person, sessions: dict[str, UUID]
+) -> None:
+    assert listed(db, client) == [sessions[status] for status in reversed(STATUSES)]
+
+
+def test_upcoming_ones_are_those_not_over_or_called_off_soonest_first(
+    db: Connection, client: Person, sessions: dict[str, UUID], now: datetime
+) -> None:
+    coming = ["pending_approval", "scheduled", "confirmed", "in_progress"]
+    assert listed(db, client, p_upcoming=True) == [sessions[status] for status in coming]
+
+    begun = now - timedelta(hours=1)
+    for status in ("scheduled", "confirmed"):
+        change(db, "sessions", sessions[status], start_time=begun, end_time=now)
+    change(db, "sessions", sessions["pending_approval"], approval_expires_at=now)
+    assert listed(db, client, p_upcoming=True) == [sessions["in_progress"]]
+
+    change(db, "sessions", sessions["scheduled"], end_time=now + timedelta(microseconds=1))
+    assert sessions["scheduled"] in listed(db, client, p_upcoming=True)
+
+
+@pytest.mark.parametrize(
+    "wanted", [["scheduled"], ["completed", "no_show"], ["cancelled", "cancelled"], STATUSES, []]
+)
+def test_only_the_wanted_statuses_are_shown(
+    db: Connection, client: Person, sessions: dict[str, UUID], wanted: list[str]
+) -> None:
+    found = listed(db, client, p_status=wanted)
+
+    assert set(found) == {sessions[status] for status in wanted}
+    assert len(found) == len(set(wanted))
+
+
+def test_an_expired_proposal_is_shown_as_cancelled(
+    db: Connection, client: Person, sessions: dict[str, UUID], now: datetime
+) -> None:
+    change(db, "sessions", sessions["pending_approval"], approval_expires_at=now)
+
+    assert listed(db, client, p_status=["pending_approval"]) == []
+    assert sessions["pending_approval"] in listed(db, client, p_status=["cancelled"])
+    [expired] = [row for row in call(db, client, LIST) if row["id"] == sessions["pending_approval"]]
+    assert (expired["status"], expired["cancellation_reason"]) == ("cancelled", "expired")
+    assert (expired["cancelled_at"], expired["cancelled_by"]) == (now, None)
+
+
+@pytest.mark.parametrize("p_upcoming", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_pages_lose_and_repeat_nothing_also_where_many_start_at_one_moment(
+    db: Connection,
+    therapist: Person,
+    client: Person,
+    now: datetime,
+    p_upcoming: bool,
+    size: int,
+) -> None:
+    for hour in (1, 2, 2, 2, 2, 2, 3):
+        propose(db, therapist, client, p_start_time=now + timedelta(hours=hour))
+    whole = call(db, client, LIST, p_upcoming=p_upcoming)
+    starts = [row["start_time"] for row in whole]
+    assert starts == sorted(starts, reverse=not p_upcoming)
+
+    paged: list[UUID] = []
+    for _ in range(len(whole) + 1):
+        page = listed(
+            db, client, p_upcoming=p_upcoming, p_limit=size, p_before=paged[-1] if paged else None
+        )
+        assert len(page) <= size
+        paged += page
+
+    assert paged == [row["id"] for row in whole]
+    assert len(paged) == 7
+
+
+def test_a_page_has_fifty_sessions_unless_said_otherwise(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    for _ in range(51):
+        propose(db, therapist, client)
+
+    assert len(listed(db, client)) == 50
+    assert len(listed(db, client, p_limit=100)) == 51
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"p_limit": 0}, "limit"),
+        ({"p_limit": 101}, "limit"),
+        ({"p_limit": -1}, "limit"),
+        ({"p_limit": None}, "limit"),
+        ({"p_status": ["scheduled", "approved"]}, "status"),
+        ({"p_status": [None]}, "status"),
+        ({"p_status": [""]}, "status"),
+        ({"p_before": uuid4()}, "before"),
+    ],
+    ids=str,
+)
+def test_a_wrong_filter_is_named(
+    db: Connection, client: Person, refused: Refused, arguments: dict[str, Any], field: str
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        listed(db, client, **arguments)
+
+    assert refusal.message == "The filter is not valid"
+    assert set(refusal.details) == {field}
+
+
+def test_every_wrong_filter_is_named_at_once(
+    db: Connection, client: Person, refused: Refused
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        listed(db, client, p_status=["x"], p_limit=0, p_before=uuid4())
+
+    assert set(refusal.details) == {"status", "limit", "before"}
+
+
+def test_a_page_cannot_begin_at_somebody_elses_session(
+    db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
+) -> None:
+    session = propose(db, therapist, client)
+
+    said = []
+    for p_before in (session["id"], uuid4()):
+        with refused(400, "VALIDATION_ERROR") as refusal:
+            listed(db, stranger, p_before=p_before)
+        said.append((refusal.message, refusal.details))
+
+    assert said[0] == said[1]
+
+
+def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused: Refused) -> None:
+    change(db, "users", client.id, is_active=False)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        listed(db, client)
+    for role in ("authenticated", "service_role"):
+        with refused(401, "AUTHENTICATION_ERROR"):
+            call_as(db, role, None, LIST)
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
+        call_as(db, "anon", client, LIST)

@@ -1,0 +1,204 @@
+"""Reconciling: silent while everything adds up, and exact about what does not."""
+
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from tests.people import (
+    Connection,
+    Person,
+    act_as,
+    add_person,
+    approve,
+    balances,
+    call,
+    call_as,
+    change,
+    contents,
+    give_credits,
+    ledger,
+    propose,
+    row,
+)
+
+
+def problems(db: Connection) -> list[tuple[Any, ...]]:
+    """Return what does not add up: problem, lot, session, expected, found."""
+    found = call_as(db, "service_role", None, "reconcile_credits")
+    return sorted(
+        (p["problem"], p["lot_id"], p["session_id"], p["expected"], p["found"]) for p in found
+    )
+
+
+@pytest.fixture
+def _unrecorded(db: Connection) -> None:
+    """Whatever is changed from here on leaves no row in the ledger, as before there was one."""
+    db.execute("alter table public.user_credits disable trigger user")
+    db.execute("alter table session_approval.credit_ledger disable trigger user")
+
+
+def test_after_everything_that_can_happen_there_is_nothing_to_say(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lots = [give_credits(db, client, n) for n in (1, 2, 3)]
+    kept, refunded, late = (approve(db, client, propose(db, therapist, client)) for _ in range(3))
+    call(db, therapist, "cancel_session", p_session_id=refunded["id"])
+    change(db, "sessions", late["id"], start_time="today", end_time="tomorrow")
+    call(db, client, "cancel_session", p_session_id=late["id"])
+    propose(db, therapist, client)
+    change(db, "user_credits", lots[2], credits_balance=9, expires_at="yesterday")
+    call_as(db, "service_role", None, "sweep_sessions")
+    db.execute("delete from public.user_credits where id = %s", (lots[1],))
+    db.execute("delete from public.sessions where id = %s", (kept["id"],))
+    before = contents(db)
+
+    assert problems(db) == []
+    assert contents(db) == before
+
+
+@pytest.mark.usefixtures("_unrecorded")
+def test_a_balance_that_was_changed_behind_the_ledger_is_told(
+    db: Connection, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+
+    assert problems(db) == [("a balance differs from its ledger", lot, None, 0, 3)]
+
+
+def test_a_lot_that_went_behind_the_ledger_is_told(
+    db: Connection, client: Person, request: pytest.FixtureRequest
+) -> None:
+    lot = give_credits(db, client, 3)
+    request.getfixturevalue("_unrecorded")
+    db.execute("delete from public.user_credits")
+
+    assert problems(db) == [("a lot is gone, and its ledger has credits left", lot, None, 3, 0)]
+
+
+def test_a_balance_below_zero_is_told(db: Connection, client: Person) -> None:
+    db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
+    lot = give_credits(db, client, -2)
+
+    assert problems(db) == [("a balance is negative", lot, None, 0, -2)]
+
+
+def test_an_approval_without_a_debit_is_told(
+    db: Connection, therapist: Person, client: Person, request: pytest.FixtureRequest
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = approve(db, client, propose(db, therapist, client))
+    request.getfixturevalue("_unrecorded")
+    db.execute("delete from session_approval.credit_ledger where kind = 'approval'")
+    db.execute("update public.user_credits set credits_balance = 3")
+
+    assert problems(db) == [
+        ("an approved session was not charged to the lot that it says", lot, session["id"], 1, 0)
+    ]
+
+
+def test_an_approval_that_an_operator_wrote_by_hand_is_told(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], status="scheduled", approved_at="now", credit_lot_id=lot)
+
+    assert problems(db) == [
+        ("an approved session was not charged to the lot that it says", lot, session["id"], 1, 0)
+    ]
+
+
+def test_a_debit_on_another_lot_than_the_session_says_is_told(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    other = give_credits(db, client, 3, expires_at=None, created_at="tomorrow")
+    session = approve(db, client, propose(db, therapist, client))
+    change(db, "sessions", session["id"], credit_lot_id=other)
+
+    assert problems(db) == [
+        ("a session was charged to a lot that it does not say", lot, session["id"], 0, 1),
+        ("an approved session was not charged to the lot that it says", other, session["id"], 1, 0),
+    ]
+
+
+@pytest.mark.parametrize("same_lot", [True, False])
+def test_a_session_that_was_charged_twice_is_told(
+    db: Connection,
+    therapist: Person,
+    client: Person,
+    request: pytest.FixtureRequest,
+    same_lot: bool,
+) -> None:
+    lot = give_credits(db, client, 3)
+    other = lot if same_lot else give_credits(db, client, 3, created_at="tomorrow")
+    session = approve(db, client, propose(db, therapist, client))
+    request.getfixturevalue("_unrecorded")
+    db.execute("drop index session_approval.credit_ledger_session_id_kind_idx")
+    change(db, "user_credits", other, credits_balance=1 if same_lot else 2)
+    db.execute(
+        "insert into session_approval.credit_ledger"
+        " (lot_id, user_id, session_id, kind, delta, balance_after)"
+        " values (%s, %s, %s, 'approval', -1, 1)",
+        (other, client.id, session["id"]),
+    )
+
+    expected = (
+        ("a session was charged more than once", lot, session["id"], 1, 2)
+        if same_lot
+        else ("a session was charged to a lot that it does not say", other, session["id"], 0, 1)
+    )
+    assert problems(db) == [expected]
+
+
+def test_a_refund_without_a_debit_is_told(
+    db: Connection, client: Person, request: pytest.FixtureRequest
+) -> None:
+    lot = give_credits(db, client, 3)
+    session_id = uuid4()
+    request.getfixturevalue("_unrecorded")
+    change(db, "user_credits", lot, credits_balance=4)
+    db.execute(
+        "insert into session_approval.credit_ledger"
+        " (lot_id, user_id, session_id, kind, delta, balance_after)"
+        " values (%s, %s, %s, 'refund', 1, 4)",
+        (lot, client.id, session_id),
+    )
+
+    assert problems(db) == [
+        ("a session was refunded more often than charged", lot, session_id, 0, 1)
+    ]
+
+
+def test_what_older_code_charged_before_there_was_a_ledger_is_not_told(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = propose(db, therapist, client)
+    change(
+        db,
+        "sessions",
+        session["id"],
+        status="scheduled",
+        approved_at="2020-01-01",
+        credit_lot_id=lot,
+    )
+
+    assert problems(db) == []
+    assert balances(db, client) == [3]
+    assert len(ledger(db, client)) == 1
+    assert row(db, "sessions", session["id"])["status"] == "scheduled"
+
+
+def test_only_the_server_reconciles(db: Connection) -> None:
+    add_person(db, "individual")
+    for role in ("anon", "authenticated"):
+        for schema in ("public", "session_approval"):
+            with (
+                pytest.raises(psycopg.errors.InsufficientPrivilege),
+                db.transaction(),
+                act_as(db, None, role),
+            ):
+                db.execute(f"select {schema}.reconcile_credits()")

@@ -3,7 +3,8 @@
 import argparse
 import os
 import sys
-from typing import Any
+from datetime import datetime
+from typing import Any, LiteralString
 from uuid import uuid4
 
 import psycopg
@@ -21,10 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
     if not given.database_url:
         parser.error("name the database with --database-url or DATABASE_URL")
     try:
-        with psycopg.connect(given.database_url, row_factory=dict_row) as db:
+        # Autocommit: each command is one statement, and no transaction waits for somebody's yes.
+        with psycopg.connect(
+            given.database_url, autocommit=True, row_factory=dict_row, connect_timeout=10
+        ) as db:
             return int(given.command(db, given))
     except psycopg.OperationalError as error:
         print(f"The database does not answer: {error}", file=sys.stderr)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
+        print("The product is not installed there: make apply DATABASE_URL=...", file=sys.stderr)
     except psycopg.Error as error:
         print(f"Refused: {error.diag.message_primary}", file=sys.stderr)
         if error.diag.message_detail not in (None, "null"):
@@ -38,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="grant|adjust|show|history")
 
     grant = commands.add_parser("grant", help="add credits that were bought or given")
-    grant.add_argument("email")
+    grant.add_argument("person", help="email address, or id")
     grant.add_argument("amount", type=int, help="credits")
     grant.add_argument("--source", default="operator", help="who paid (default: %(default)s)")
     grant.add_argument(
@@ -46,7 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         help="the payment's id: one reference is one grant, however often it is sent "
         "(default: a new one)",
     )
-    grant.add_argument("--expires-at", help="ISO 8601 with offset (default: never)")
+    grant.add_argument(
+        "--expires-at",
+        type=_moment,
+        help="ISO 8601 with offset, 2027-06-30T00:00Z (default: never)",
+    )
     grant.add_argument("--reason")
     grant.add_argument("--yes", action="store_true", help="do not ask")
     grant.set_defaults(command=_grant)
@@ -55,37 +65,48 @@ def _parser() -> argparse.ArgumentParser:
     adjust.add_argument("lot", help="the lot's id")
     adjust.add_argument("delta", type=int, help="credits to add, or to take when negative")
     adjust.add_argument("--reason", required=True)
-    adjust.add_argument("--actor", required=True, help="the email of who answers for it")
+    adjust.add_argument("--actor", required=True, help="email or id of who answers for it")
     adjust.add_argument("--yes", action="store_true", help="do not ask")
     adjust.set_defaults(command=_adjust)
 
     show = commands.add_parser("show", help="a client's lots and what can be spent now")
-    show.add_argument("email")
+    show.add_argument("person", help="email address, or id")
     show.set_defaults(command=_show)
 
     history = commands.add_parser(
         "history", help="every change of a client's credits, latest first"
     )
-    history.add_argument("email")
+    history.add_argument("person", help="email address, or id")
     history.add_argument("--limit", type=int, default=50, help="rows (default: %(default)s)")
     history.set_defaults(command=_history)
     return parser
 
 
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no moment in ISO 8601") from None
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} has no offset: add Z, or +02:00")
+    return moment
+
+
 def _grant(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.email)
-    until = given.expires_at or "no end"
-    if not _confirmed(given, f"Grant {given.amount} credit(s) to {given.email}, until {until}?"):
+    person = _person(db, given.person)
+    until = f"until {given.expires_at}" if given.expires_at else "without an end"
+    if not _confirmed(given, f"Grant {given.amount} credit(s) to {_name(person)}, {until}?"):
         return 1
     reference = given.reference or str(uuid4())
-    row = db.execute(
+    row = _one(
+        db,
         "select * from public.grant_credits(%s, %s, %s, %s, %s, %s)",
-        (person, given.amount, given.source, reference, given.expires_at, given.reason),
-    ).fetchone()
-    assert row is not None  # noqa: S101 - the function answers with one row
+        (person["id"], given.amount, given.source, reference, given.expires_at, given.reason),
+    )
     said = "Already granted" if row["already_granted"] else "Granted"
-    print(f"{said}: {row['credits_granted']} credit(s) in lot {row['lot_id']}, {reference}.")
-    print(f"{given.email} can spend {row['credits_balance']}.")
+    print(f"{said}: {row['credits_granted']} credit(s) in lot {row['lot_id']}.")
+    print(f"Source {given.source}, reference {reference}.")
+    print(f"{_name(person)} can spend {row['credits_balance']}.")
     return 0
 
 
@@ -93,50 +114,66 @@ def _adjust(db: Connection, given: argparse.Namespace) -> int:
     actor = _person(db, given.actor)
     if not _confirmed(given, f"Change lot {given.lot} by {given.delta:+d} credit(s)?"):
         return 1
-    row = db.execute(
+    row = _one(
+        db,
         "select * from public.adjust_credits(%s, %s, %s, %s)",
-        (given.lot, given.delta, given.reason, actor),
-    ).fetchone()
-    assert row is not None  # noqa: S101 - the function answers with one row
+        (given.lot, given.delta, given.reason, actor["id"]),
+    )
     print(f"Adjusted: lot {row['lot_id']} has {row['credits_balance']} credit(s).")
     return 0
 
 
 def _show(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.email)
+    person = _person(db, given.person)
     rows = db.execute(
         "select l.id as lot, l.credits_balance as credits, l.expires_at, l.created_at,"
-        " spendable.id is not null as can_pay"
+        " case when spendable.id is not null then 'yes' else 'no' end as can_pay"
         " from public.user_credits l"
         " left join session_approval.spendable_lots spendable on spendable.id = l.id"
         " where l.user_id = %s order by l.expires_at nulls last, l.created_at, l.id",
-        (person,),
+        (person["id"],),
     ).fetchall()
     _table(rows)
-    balance = db.execute("select session_approval.spendable_balance(%s) as n", (person,)).fetchone()
-    print(f"{given.email} can spend {balance and balance['n']}.")
+    row = _one(db, "select session_approval.spendable_balance(%s) as credits", (person["id"],))
+    print(f"{_name(person)} can spend {row['credits']}.")
     return 0
 
 
 def _history(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.email)
+    person = _person(db, given.person)
     rows = db.execute(
         "select e.created_at, e.kind, e.delta, e.balance_after, e.lot_id as lot, e.session_id,"
         " e.actor_id, e.source, e.reference, e.reason"
         " from session_approval.credit_ledger e where e.user_id = %s order by e.id desc limit %s",
-        (person, given.limit),
+        (person["id"], given.limit),
     ).fetchall()
     _table(rows)
     return 0
 
 
-def _person(db: Connection, email: str) -> object:
-    row = db.execute(
-        "select p.id from session_approval.people p where p.email = %s", (email,)
-    ).fetchone()
-    if row is None:
-        raise SystemExit(f"Nobody has the address {email}")
-    return row["id"]
+def _person(db: Connection, who: str) -> dict[str, Any]:
+    """Find somebody by email, whatever its case, or by id; credits never go to a guess."""
+    rows = db.execute(
+        "select p.id, p.full_name, p.email from session_approval.people p"
+        " where lower(p.email) = lower(%(who)s) or p.id::text = lower(%(who)s)",
+        {"who": who},
+    ).fetchall()
+    if len(rows) > 1:
+        ids = ", ".join(str(row["id"]) for row in rows)
+        raise SystemExit(f"Several people have the address {who}; name one by id: {ids}")
+    if not rows:
+        raise SystemExit(f"Nobody has the address or id {who}")
+    return rows[0]
+
+
+def _name(person: dict[str, Any]) -> str:
+    return f"{person['full_name'] or 'somebody'} <{person['email'] or person['id']}>"
+
+
+def _one(db: Connection, query: LiteralString, parameters: tuple[object, ...]) -> dict[str, Any]:
+    """Return the row of a query that answers with exactly one."""
+    [row] = db.execute(query, parameters).fetchall()
+    return row
 
 
 def _confirmed(given: argparse.Namespace, question: str) -> bool:
@@ -144,7 +181,8 @@ def _confirmed(given: argparse.Namespace, question: str) -> bool:
         return True
     try:
         answer = input(f"{question} [y/N] ")
-    except EOFError:
+    except (EOFError, KeyboardInterrupt):
+        print()
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
         print("Nothing was changed. --yes skips this question.")

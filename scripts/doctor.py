@@ -1,4 +1,4 @@
-"""Look a database over, changing nothing: settings, row security, and credits that do not add up."""
+"""Look a database over, changing nothing: settings, row security, credits that do not add up."""
 
 import argparse
 import json
@@ -22,16 +22,27 @@ class Finding:
 
 
 def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
-    """Return the settings and every finding, read in one read-only transaction."""
-    with psycopg.connect(address, row_factory=dict_row) as db:
+    """Return the settings and every finding, read in one read-only transaction's snapshot."""
+    with psycopg.connect(address, row_factory=dict_row, connect_timeout=10) as db:
         db.read_only = True
+        db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         settings = db.execute(
             "select to_jsonb(s) - 'only_row' as row from session_approval.settings s"
         ).fetchone()
         findings = []
+        if settings is None:
+            findings.append(
+                Finding(
+                    "error",
+                    "session_approval.settings has no row",
+                    "every function reads its policy there, and none works without it",
+                    "insert into session_approval.settings default values",
+                )
+            )
         for row in db.execute(
             "select c.relname, c.relrowsecurity from pg_catalog.pg_class c"
             " where c.oid in ('public.sessions'::regclass, 'public.user_credits'::regclass)"
+            " order by c.relname"
         ):
             table = f"public.{row['relname']}"
             if row["relrowsecurity"]:
@@ -61,18 +72,28 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
             )
         problems = db.execute("select * from public.reconcile_credits()").fetchall()
         for row in problems:
+            whose = [
+                f"{name} {row[column]}"
+                for name, column in (
+                    ("lot", "lot_id"),
+                    ("session", "session_id"),
+                    ("client", "user_id"),
+                )
+                if row[column] is not None
+            ]
             findings.append(
                 Finding(
                     "error",
-                    f"{row['problem']}: lot {row['lot_id']}, session {row['session_id']}, "
-                    f"expected {row['expected']}, found {row['found']}",
+                    f"{row['problem']}: expected {row['expected']}, found {row['found']}; "
+                    + ", ".join(whose),
                     "credits are money that somebody paid",
-                    "python -m scripts.credits history shows what happened; adjust corrects it",
+                    f"python -m scripts.credits history {row['user_id']} shows what happened; "
+                    "adjust corrects a lot",
                 )
             )
         if not problems:
             findings.append(Finding("ok", "credits: lots, ledger and sessions add up"))
-        return (settings or {}).get("row", {}), findings
+        return settings["row"] if settings else {}, findings
 
 
 def main() -> int:
@@ -88,11 +109,14 @@ def main() -> int:
         parser.error("name the database: make doctor DATABASE_URL=postgresql://...")
     try:
         settings, findings = examine(given.database_url)
-    except psycopg.errors.UndefinedTable:
+    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
         print("The product is not installed there: make apply DATABASE_URL=...", file=sys.stderr)
         return 2
-    except psycopg.Error as error:
+    except psycopg.OperationalError as error:
         print(f"The database does not answer: {error}", file=sys.stderr)
+        return 2
+    except psycopg.Error as error:
+        print(f"The database cannot be looked over: {error}", file=sys.stderr)
         return 2
     if given.json:
         print(json.dumps({"settings": settings, "findings": [asdict(f) for f in findings]}))

@@ -103,7 +103,7 @@ define("pending-session-approvals", (host) => {
     if (!found || found.status === "pending_approval") return change(card, { busy: false });
     const isApproved = Boolean(found.approved_at) && found.status !== "cancelled";
     const how = isApproved ? "approved" : found.cancellation_reason;
-    const gone = t(`gone.${how}`, { who: nameOf(card.session.therapist) }) || t("gone.other");
+    const gone = t(`gone.${how}`, { who: nameOf(card.session.therapist) }) || t("gone.unknown");
     change(card, { gone, busy: false, joinable: isApproved && card.session.is_instant });
     host.say(`${card.session.title}: ${gone}`);
     setTimeout(remove, LINGER, card);

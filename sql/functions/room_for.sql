@@ -12,8 +12,8 @@ set search_path = ''
 as $$
   select jsonb_build_object(
     'name', session_approval.room_name(d.id),
-    'opens_at', extract(epoch from d.join_opens_at)::bigint,
-    'closes_at', extract(epoch from closing.at)::bigint,
+    'opens_at', floor(extract(epoch from d.join_opens_at))::bigint,
+    'closes_at', floor(extract(epoch from closing.at))::bigint,
     'max_participants', 2
   )
   from session_approval.session_details d

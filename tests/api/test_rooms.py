@@ -461,14 +461,15 @@ def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
     assert all(ROOM_TIMEOUT - 0.1 <= seconds < ROOM_TIMEOUT + SLACK for _, seconds in found)
 
 
-def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn) -> None:
-    rooms = Rooms(settings(daily), budget=1.0)
-    daily.fault("server_error")
-    daily.fault("latency", seconds=30)
+@pytest.mark.parametrize("fault", ["latency", "drip", "drip_head"])
+def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn, fault: str) -> None:
+    rooms = Rooms(settings(daily), budget=1.5)
+    daily.fault("rate_limit", retry_after=1)
+    daily.fault(fault, seconds=30 if fault == "latency" else 0.1)
     started = time.monotonic()
 
     assert refused(lambda: rooms.ensure(room_spec())).kind == "away"
-    assert time.monotonic() - started < 1.0 + SLACK
+    assert time.monotonic() - started < 1.5 + SLACK
     assert daily.counts() == {"POST /rooms": 2}
 
 

@@ -200,7 +200,7 @@ def _is_expected(complaint: str, expected: tuple[int | str, ...]) -> bool:
 
 def later(page: Page, seconds: int = 5) -> None:
     """Have time pass, and with it whatever the page does every so often."""
-    page.clock.fast_forward(seconds * 1000)
+    page.clock.run_for(seconds * 1000)
 
 
 def lose_answer(route: Route) -> None:

@@ -1,0 +1,40 @@
+"""What the screens promise a host page, checked without a browser."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+WEB = Path(__file__).parents[2] / "api" / "web"
+MODULES = sorted(WEB.glob("*.js"))
+PAGES = sorted(WEB.glob("*.html"))
+
+
+def test_all_modules_together_stay_under_40_kb() -> None:
+    assert sum(module.stat().st_size for module in MODULES) < 40_000
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_no_module_makes_markup_of_strings_or_keeps_a_token(module: Path) -> None:
+    source = module.read_text()
+    for forbidden in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert forbidden not in source
+    assert "localStorage" not in source
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_no_page_has_anything_inline_or_from_elsewhere(page: Path) -> None:
+    source = page.read_text()
+    assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", source)
+    assert not re.search(r"<script(?! type=\"module\" src=\"/ui/[\w-]+\.js\"></script>)", source)
+    assert not re.search(r"(src|href)=\"(https?:)?//", source)
+
+
+def test_every_word_that_the_modules_ask_for_is_in_the_table() -> None:
+    table = json.loads((WEB / "texts.en.json").read_text())
+    asked = re.compile(r'\bt\("([\w.]+)"|(?:button|link)\("\w+", "(\w+)"')
+    keys = {a or b for module in MODULES for a, b in asked.findall(module.read_text())}
+    assert len(keys) > 40
+    counted = {key.removesuffix(".one").removesuffix(".other") for key in table}
+    assert keys <= counted

@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint apply doctor bundle token reset
+.PHONY: help run test check lint apply doctor bench torture bundle token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -45,6 +45,12 @@ apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql:/
 
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
+
+bench: $(READY) ## measure approvals beside the same statements sent by hand, ratios first
+	@$(BIN)/python -m scripts.bench $(ARGS)
+
+torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests
+	@$(BIN)/python -m scripts.torture $(ARGS)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql
 	@$(BIN)/python -m scripts.bundle

@@ -25,8 +25,8 @@ _A_ROUND = 100_000_000  # numbers that a round has to itself
 _LOTS = 3  # a client's; the application inserts one per purchase
 _FASTEST = 12000  # approvals a second that no machine reaches: so many sessions are made ready
 
-# Ids are numbers in the digits of a uuid, so that a script can count through them: one pgbench client
-# takes every session once, and never one of another client's. The prefix is the same for both sides.
+# Ids are numbers in the digits of a uuid, so that a script can count through them: one pgbench
+# client takes every session once, and never one of another's. The prefix is the same for both.
 _PICK = """
 \\set session :first + :client_id * 1000000 + :turn
 \\set person 100000000000 + :session % {people}
@@ -48,7 +48,7 @@ select * from public.approve_session_and_deduct_credit({_SESSION});
 commit;
 """  # noqa: S608 - no part of it comes from outside
 
-# The least that pays one session with one credit: lock the session, pick and lock a lot, change both.
+# The least that pays one session with one credit: lock the session and a lot, change both.
 _BY_HAND = f"""{_PICK}
 begin;
 select s.id as found
@@ -177,10 +177,12 @@ def _refill(address: str, side: str, clients: int, seconds: int, first: int) -> 
                 " title, start_time, end_time, duration_minutes, time_zone, approval_expires_at)"
                 " select ('00000000-0000-4000-a000-' || i.session)::uuid,"
                 " ('00000000-0000-4000-8000-' || 100000000000 + i.session %% %(people)s)::uuid,"
-                " t.id, t.id, 'pending_approval', true, 'Custom session', now() + interval '2 days',"
-                " now() + interval '2 days 30 minutes', 30, 'UTC', now() + interval '1 day'"
+                " t.id, t.id, 'pending_approval', true, 'Custom session',"
+                " now() + interval '2 days', now() + interval '2 days 30 minutes', 30, 'UTC',"
+                " now() + interval '1 day'"
                 " from (select id from public.users where user_type = 'therapist') t,"
-                " generate_series(0, %(clients)s - 1) client, generate_series(0, %(each)s - 1) turn,"
+                " generate_series(0, %(clients)s - 1) client,"
+                " generate_series(0, %(each)s - 1) turn,"
                 " lateral (select %(first)s + client * 1000000::bigint + turn as session) i"
             ).format(table),
             {"people": _PEOPLE, "clients": clients, "each": each, "first": first},
@@ -215,9 +217,8 @@ def _run(address: str, side: str, clients: int, seconds: int, first: int) -> Rou
 
 
 def _median(measured: Sequence[Round], side: str, clients: int, what: str) -> float:
-    return statistics.median(
-        getattr(one, what) for one in measured if (one.side, one.clients) == (side, clients)
-    )
+    numbers = [getattr(one, what) for one in measured if (one.side, one.clients) == (side, clients)]
+    return float(statistics.median(numbers))
 
 
 def _ratio(measured: Sequence[Round], clients: int) -> float:
@@ -243,9 +244,8 @@ def _print(measured: Sequence[Round], version: str, seconds: int, rounds: int) -
         numbers = [f"{_median(measured, side, clients, 'per_second'):>10.0f}" for side in SIDES]
         numbers += [f"{_median(measured, side, clients, 'milliseconds'):>10.2f}" for side in SIDES]
         print(f"  {clients:>2} clients" + "  ".join(numbers))
-    print(
-        f"\nMedians of {rounds} rounds of {seconds} s, taken in turn. PostgreSQL {version}, fsync on."
-    )
+    print(f"\nMedians of {rounds} rounds of {seconds} s, taken in turn.")
+    print(f"PostgreSQL {version}, fsync on.")
 
 
 def _say(progress: str) -> None:

@@ -1,5 +1,7 @@
 """Granting: what was paid for arrives once, whoever repeats the message and however often."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -7,6 +9,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -23,6 +26,7 @@ from tests.people import (
     ledger,
     propose,
     row,
+    wait_until_blocked,
 )
 
 GRANT = "grant_credits"
@@ -251,3 +255,209 @@ def test_credits_that_never_expire_stay_so_in_the_only_lot(
     give_credits(db, client, 2)
 
     assert grant(db, client, 5, p_expires_at=now + timedelta(days=9))["expires_at"] is None
+
+
+@pytest.mark.usefixtures("_one_lot_each")
+def test_a_balance_below_zero_in_the_only_lot_is_made_up_for_first(
+    db: Connection, client: Person
+) -> None:
+    db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
+    give_credits(db, client, -3)
+
+    assert grant(db, client, 5)["credits_balance"] == 2
+    assert balances(db, client) == [2]
+
+
+@pytest.mark.usefixtures("_one_lot_each")
+def test_an_only_lot_that_was_switched_off_pays_again_for_what_is_bought(
+    db: Connection, client: Person
+) -> None:
+    change(db, "user_credits", give_credits(db, client, 2), status="inactive")
+
+    assert grant(db, client, 5)["credits_balance"] == 7
+
+
+@pytest.mark.usefixtures("_one_lot_each")
+def test_an_only_lot_that_was_never_filled_in_takes_the_grant(
+    db: Connection, client: Person
+) -> None:
+    db.execute("alter table public.user_credits alter credits_balance drop not null")
+    lot = give_credits(db, client)
+    change(db, "user_credits", lot, credits_balance=None)
+
+    assert grant(db, client, 5)["credits_balance"] == 5
+    assert ledger(db, client)[-1]["balance_after"] == 5
+
+
+def test_where_one_person_has_one_lot_whatever_its_name_that_is_topped_up(
+    db: Connection, client: Person
+) -> None:
+    db.execute("create unique index one_lot_each on public.user_credits (user_id)")
+    lot = give_credits(db, client, 2)
+    change(db, "user_credits", lot, user_type="user")
+
+    answer = grant(db, client, 5)
+
+    assert (answer["lot_id"], answer["credits_balance"]) == (lot, 7)
+
+
+def test_where_only_one_lot_may_be_active_that_one_is_topped_up(
+    db: Connection, client: Person
+) -> None:
+    db.execute(
+        "create unique index one_active_lot_each on public.user_credits (user_id)"
+        " where status = 'active'"
+    )
+    for balance in (1, 2, 3):
+        change(db, "user_credits", give_credits(db, client, balance), status="used")
+    active = give_credits(db, client, 4)
+
+    assert grant(db, client, 5)["lot_id"] == active
+    assert sum(balances(db, client)) == 15
+
+
+def test_where_a_lot_of_another_kind_is_in_the_way_the_grant_fails_aloud(
+    db: Connection, client: Person
+) -> None:
+    db.execute("create unique index one_lot_each on public.user_credits (user_id)")
+    change(db, "user_credits", give_credits(db, client, 2), user_type="partner")
+    before = contents(db)
+
+    with pytest.raises(psycopg.errors.UniqueViolation, match="none to top up"), db.transaction():
+        grant(db, client, 5)
+
+    assert contents(db) == before
+
+
+# Where the installation's own checks know fewer names.
+
+
+@pytest.mark.parametrize("one_lot_each", [False, True])
+@pytest.mark.parametrize("account", ["individual", "user"])
+@pytest.mark.parametrize("known", ["individual", "user"])
+def test_a_lot_gets_the_name_that_the_installation_knows(
+    db: Connection, known: str, account: str, one_lot_each: bool
+) -> None:
+    db.execute(
+        f"alter table public.user_credits add constraint kind check (user_type in ('{known}', 'x'))"
+    )
+    if one_lot_each:
+        db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
+    person = add_person(db, account)
+
+    first, second = grant(db, person, 5), grant(db, person, 2, p_reference="pi_2")
+
+    assert row(db, "user_credits", first["lot_id"])["user_type"] == known
+    assert second["credits_balance"] == 7
+    assert len(balances(db, person)) == (1 if one_lot_each else 2)
+
+
+def test_a_check_that_a_grant_really_breaks_is_not_talked_away(
+    db: Connection, client: Person
+) -> None:
+    db.execute("alter table public.user_credits add constraint small check (credits_balance <= 9)")
+    give_credits(db, client, 1)
+    before = contents(db)
+
+    with pytest.raises(psycopg.errors.CheckViolation, match="small"), db.transaction():
+        grant(db, client, 10)
+
+    assert contents(db) == before
+
+
+# At the same time.
+
+
+def meet(
+    address: str, first: Callable[[Connection], Any], second: Callable[[Connection], Any], how: str
+) -> tuple[Any, Any]:
+    """Do two things of which the second has to wait until the first commits or rolls back."""
+    with (
+        people.connect(address) as owner,
+        people.connect(address, autocommit=False) as ahead,
+        people.connect(address) as behind,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        ahead.execute("select")
+        answer = first(ahead)
+        waiting = pool.submit(second, behind)
+        wait_until_blocked(owner, behind)
+        ahead.execute(how)
+        return answer, waiting.result(20)
+
+
+@pytest.fixture
+def buyer(own_database: str) -> Person:
+    """A client in a database of their own."""
+    with people.connect(own_database) as db:
+        return add_person(db, "individual")
+
+
+def entries(address: str, client: Person) -> list[tuple[str, int]]:
+    """Return kind and credits of a client's ledger, oldest first."""
+    with people.connect(address) as db:
+        return [(entry["kind"], entry["delta"]) for entry in ledger(db, client)]
+
+
+def test_one_payment_told_twice_at_once_is_one_grant(own_database: str, buyer: Person) -> None:
+    first, second = meet(
+        own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer), "commit"
+    )
+
+    assert second == {**first, "already_granted": True}
+    assert entries(own_database, buyer) == [("grant", 5)]
+
+
+def test_a_payment_whose_first_telling_fails_is_granted_by_the_second(
+    own_database: str, buyer: Person
+) -> None:
+    _, second = meet(
+        own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer), "rollback"
+    )
+
+    assert second["already_granted"] is False
+    assert entries(own_database, buyer) == [("grant", 5)]
+
+
+def test_one_reference_for_two_amounts_at_once_grants_the_first(
+    own_database: str, buyer: Person
+) -> None:
+    with pytest.raises(psycopg.Error) as refused:
+        meet(own_database, lambda db: grant(db, buyer, 5), lambda db: grant(db, buyer, 6), "commit")
+
+    assert refused.value.diag.message_hint == "IDEMPOTENCY_CONFLICT"
+    assert entries(own_database, buyer) == [("grant", 5)]
+
+
+def test_two_payments_at_once_both_reach_the_only_lot(own_database: str, buyer: Person) -> None:
+    with people.connect(own_database) as db:
+        db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
+
+    _, second = meet(
+        own_database,
+        lambda db: grant(db, buyer, 5),
+        lambda db: grant(db, buyer, 2, p_reference="pi_2"),
+        "commit",
+    )
+
+    assert second["credits_balance"] == 7
+    assert entries(own_database, buyer) == [("grant", 5), ("grant", 2)]
+
+
+def test_a_top_up_and_an_approval_of_one_lot_at_once_are_both_counted(
+    own_database: str, buyer: Person
+) -> None:
+    with people.connect(own_database) as db:
+        db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
+        give_credits(db, buyer, 1)
+        session = propose(db, add_person(db, "therapist"), buyer)
+
+    approved, granted = meet(
+        own_database,
+        lambda db: approve(db, buyer, session),
+        lambda db: grant(db, buyer, 5),
+        "commit",
+    )
+
+    assert (approved["credits_balance_after"], granted["credits_balance"]) == (0, 5)
+    assert entries(own_database, buyer) == [("external", 1), ("approval", -1), ("grant", 5)]

@@ -1,6 +1,9 @@
 """The sweep: puts away what time has ended, in any company, and nothing else."""
 
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from threading import Barrier
 
 import psycopg
 import pytest
@@ -14,6 +17,7 @@ from tests.people import (
     act_as,
     add_person,
     approve,
+    balances,
     call,
     call_as,
     change,
@@ -23,6 +27,7 @@ from tests.people import (
     ledger,
     propose,
     row,
+    wait_until_blocked,
 )
 
 
@@ -159,6 +164,89 @@ def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None
         busy.rollback()
 
         assert [first, sweep(db)] == [swept(1, 1), swept(1, 1)]
+
+
+def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        for _ in range(40):
+            give_credits(db, client, 2, expires_at="yesterday")
+            session = propose(db, therapist, client)
+            change(db, "sessions", session["id"], approval_expires_at="yesterday")
+        start = Barrier(4)
+
+        def place(_: int) -> Row:
+            with people.connect(own_database) as connection:
+                connection.execute("set lock_timeout = '2s'")
+                start.wait(30)
+                return sweep(connection)
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = [*pool.map(place, range(4)), sweep(db)]
+
+        assert sum(answer["sessions_expired"] for answer in answers) == 40
+        assert sum(answer["lots_expired"] for answer in answers) == 40
+        assert Counter(entry["kind"] for entry in ledger(db, client)) == {
+            "external": 40,
+            "expiry": 40,
+        }
+
+
+def test_a_proposal_that_expires_while_its_approval_waits_is_swept_or_approved_never_both(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as sweeper,
+        people.connect(own_database) as approver,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        give_credits(db, client, 2)
+        session = propose(db, therapist, client)
+        change(db, "sessions", session["id"], approval_expires_at="yesterday")
+        sweeper.execute("select")
+        assert sweep(sweeper) == swept(1, 0)
+
+        waiting = pool.submit(approve, approver, client, session)
+        wait_until_blocked(db, approver)
+        sweeper.commit()
+        with pytest.raises(psycopg.Error) as refused:
+            waiting.result(20)
+
+        assert refused.value.diag.message_hint == "SESSION_EXPIRED"
+        assert balances(db, client) == [2]
+
+
+def test_an_approval_that_waits_for_a_sweep_is_paid_from_a_lot_that_has_not_expired(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as sweeper,
+        people.connect(own_database) as approver,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        session = propose(db, therapist, client)
+        # To the approval's clock, which starts first, the lot can still pay; to the sweep's not.
+        approver.execute("begin")
+        expiring = give_credits(db, client, 1, expires_at="now")
+        lasting = give_credits(db, client, 1)
+        sweeper.execute("select")
+        assert sweep(sweeper) == swept(0, 1)
+
+        waiting = pool.submit(approve, approver, client, session)
+        wait_until_blocked(db, approver)
+        sweeper.commit()
+        waiting.result(20)
+        approver.execute("commit")
+
+        assert row(db, "sessions", session["id"])["credit_lot_id"] == lasting
+        assert [(e["kind"], e["lot_id"]) for e in ledger(db, client)][2:] == [
+            ("expiry", expiring),
+            ("approval", lasting),
+        ]
 
 
 def test_only_the_server_sweeps(db: Connection) -> None:

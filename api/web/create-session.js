@@ -20,7 +20,7 @@ define("create-session", (host) => {
     return h("div.field", h("label", { for: name }, t(name)), about, node, error);
   }
 
-  // The client: what is typed narrows the list, Enter or an arrow goes on to it.
+  // The client: typing narrows the list, Enter or an arrow goes to it.
   const people = h("div.people", { role: "radiogroup", "aria-label": t("patient_id") });
   const found = h("p.hint", { role: "status" });
   const shown = () => people.querySelectorAll("label:not([hidden]) input");
@@ -63,7 +63,7 @@ define("create-session", (host) => {
   const minutes = { type: "number", min: 5, max: 480, value: 30, required: true };
   const preview = h("p.preview", { role: "status" });
   const problem = h("div", { role: "alert" });
-  const send = h("button.primary", t("send"));
+  const send = h("button.primary", { disabled: true }, t("send"));
   const form = h(
     "form.card", { novalidate: true, onsubmit, oninput: changed },
     h("div.client", field("patient_id", "input", search, "clientHint"), people, found),
@@ -151,6 +151,7 @@ define("create-session", (host) => {
     show(loaded) {
       if (!clients) people.append(...loaded.map(person));
       clients = loaded;
+      send.disabled = false;
     },
   };
 });

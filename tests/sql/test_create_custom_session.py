@@ -132,7 +132,7 @@ def test_the_room_of_an_instant_proposal_lasts_for_an_approval_at_the_last_momen
     assert session["room"] == {
         "name": f"s-{session['id'].hex}",
         "opens_at": None,
-        "closes_at": round((session["approval_expires_at"] + timedelta(minutes=45)).timestamp()),
+        "closes_at": int((session["approval_expires_at"] + timedelta(minutes=45)).timestamp()),
         "max_participants": 2,
     }
 

@@ -46,8 +46,8 @@ def join(db: Connection, person: Person, session: Row) -> Row:
 def test_both_learn_what_the_room_must_be_and_who_they_are_in_it(
     db: Connection, therapist: Person, client: Person, session: Row
 ) -> None:
-    opens_at = round((session["start_time"] - timedelta(minutes=10)).timestamp())
-    closes_at = round(session["end_time"].timestamp())
+    opens_at = int((session["start_time"] - timedelta(minutes=10)).timestamp())
+    closes_at = int(session["end_time"].timestamp())
 
     for person, is_owner in ((therapist, True), (client, False)):
         answer = join(db, person, session)

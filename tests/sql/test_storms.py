@@ -461,8 +461,12 @@ def test_lots_are_locked_in_the_order_of_their_ids_wherever_they_lie(
     with ThreadPoolExecutor(1) as pool, people.connect(own_database) as third:
         answer = pool.submit(attempt, race.second, approving(race.client, session))
         wait_until_blocked(race.owner, race.second)
-        third.execute("select from public.user_credits where id = %s for update nowait", (last,))
-        race.first.rollback()
+        try:
+            third.execute(
+                "select from public.user_credits where id = %s for update nowait", (last,)
+            )
+        finally:
+            race.first.rollback()
         assert isinstance(answer.result(20), dict)
 
 

@@ -24,6 +24,7 @@ set timezone = 'UTC'
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(p_user_id);
+  v_room_name constant text := session_approval.room_name(p_session_id);
   v_session record;
   v_already_approved boolean;
   v_lot_id uuid;
@@ -37,7 +38,7 @@ begin
     )::integer as duration_minutes,
     coalesce(s.time_zone, settings.default_time_zone) as time_zone,
     settings.low_balance,
-    settings.video_base_url || '/' || session_approval.room_name(s.id) as room_url
+    settings.video_base_url || '/' || v_room_name as room_url
   into v_session
   from public.sessions s
   cross join session_approval.settings settings
@@ -69,8 +70,8 @@ begin
       credit_lot_id = v_lot_id,
       session_url = coalesce(v_session.room_url, s.session_url),
       daily_room_url = coalesce(v_session.room_url, s.daily_room_url),
-      room_name = session_approval.room_name(s.id),
-      daily_room_name = session_approval.room_name(s.id),
+      room_name = v_room_name,
+      daily_room_name = v_room_name,
       start_time = coalesce(v_restart, s.start_time),
       end_time = coalesce(
         v_restart + make_interval(mins => v_session.duration_minutes), s.end_time),

@@ -15,18 +15,19 @@ set search_path = ''
 as $$
 declare
   v_role constant text := session_approval.acting_role();
+  v_subject constant uuid := auth.uid();
   v_acts_for_others constant boolean := v_role = 'service_role'
     or pg_has_role(v_role, current_user, 'member');
   v_person session_approval.people;
 begin
   if p_user_id is null
     or v_role = 'anon'
-    or (not v_acts_for_others and auth.uid() is null)
+    or (not v_acts_for_others and v_subject is null)
   then
     perform session_approval.refuse(401, 'AUTHENTICATION_ERROR', 'Please sign in');
   end if;
 
-  if not v_acts_for_others and p_user_id <> auth.uid() then
+  if not v_acts_for_others and p_user_id <> v_subject then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'You can only act as yourself');
   end if;

@@ -10,7 +10,7 @@
 \ir migrations/0007_credit_ledger.sql
 \ir migrations/0008_session_events.sql
 
-\ir functions/instant.sql
+\ir functions/room_name.sql
 \ir views/clients.sql
 \ir views/spendable_lots.sql
 \ir views/session_details.sql
@@ -26,8 +26,6 @@
 \ir functions/proposed_start.sql
 \ir functions/check_proposal.sql
 \ir functions/keep_proposal.sql
-\ir functions/room_name.sql
-\ir functions/room_for.sql
 \ir functions/room_to_remove.sql
 \ir functions/note_credit_entry.sql
 \ir functions/note_status_change.sql

@@ -29,7 +29,7 @@ declare
   v_already_approved boolean;
   v_lot_id uuid;
   v_restart timestamptz;
-  v_balance integer;
+  v_outcome session_approval.session_outcomes;
 begin
   select
     s.id, s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
@@ -83,19 +83,20 @@ begin
     where s.id = p_session_id;
   end if;
 
-  v_balance := session_approval.spendable_balance(v_caller.id);
+  select o.*
+  into v_outcome
+  from session_approval.session_outcomes o
+  where o.id = p_session_id;
 
-  return query
-  select
-    d.*, v_balance, v_balance <= v_session.low_balance, v_already_approved, null::boolean,
-    null::timestamptz,
-    case
-      when d.is_instant then 'Session approved! You can join immediately.'
-      else 'Session approved successfully.'
-    end,
-    session_approval.room_for(d.id)
-  from session_approval.session_details d
-  where d.id = p_session_id;
+  v_outcome.credits_balance_after := session_approval.spendable_balance(v_caller.id);
+  v_outcome.credits_low := v_outcome.credits_balance_after <= v_session.low_balance;
+  v_outcome.already_approved := v_already_approved;
+  v_outcome.message := case
+    when v_outcome.is_instant then 'Session approved! You can join immediately.'
+    else 'Session approved successfully.'
+  end;
+
+  return next v_outcome;
 end
 $$;
 

@@ -21,6 +21,7 @@ declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
   v_session record;
   v_how text;
+  v_outcome session_approval.session_outcomes;
 begin
   select s.status, s.user_id, s.end_time, s.cancellation_reason
   into v_session
@@ -74,22 +75,28 @@ begin
         'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
   end if;
 
-  return query
-  select
-    d.*,
-    case when d.user_id = v_caller.id then session_approval.spendable_balance(d.user_id) end,
-    null::boolean, null::boolean, refund.lot_id is not null, lot.expires_at,
-    case
-      when refund.lot_id is null then 'Session cancelled.'
-      else 'Session cancelled. The credit was refunded.'
-    end,
-    session_approval.room_to_remove(d.id)
-  from session_approval.session_details d
-  left join session_approval.credit_ledger refund
-    on refund.session_id = d.id
-   and refund.kind = 'refund'
-  left join public.user_credits lot on lot.id = refund.lot_id
-  where d.id = p_session_id;
+  select o.*
+  into v_outcome
+  from session_approval.session_outcomes o
+  where o.id = p_session_id;
+
+  select l.expires_at
+  into v_outcome.refund_expires_at
+  from session_approval.credit_ledger e
+  left join public.user_credits l on l.id = e.lot_id
+  where e.session_id = p_session_id
+    and e.kind = 'refund';
+
+  v_outcome.refunded := found;
+  v_outcome.message := 'Session cancelled.'
+    || case when v_outcome.refunded then ' The credit was refunded.' else '' end;
+  v_outcome.room := session_approval.room_to_remove(p_session_id);
+
+  if v_outcome.user_id = v_caller.id then
+    v_outcome.credits_balance_after := session_approval.spendable_balance(v_caller.id);
+  end if;
+
+  return next v_outcome;
 end
 $$;
 

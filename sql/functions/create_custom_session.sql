@@ -41,6 +41,7 @@ declare
   v_problems jsonb;
   v_start record;
   v_kept record;
+  v_outcome session_approval.session_outcomes;
 begin
   if v_caller.user_type is distinct from 'therapist' then
     perform session_approval.refuse(
@@ -70,16 +71,17 @@ begin
         'must be in the future'));
   end if;
 
-  return query
-  select
-    d.*, null::integer, null::boolean, null::boolean, null::boolean, null::timestamptz,
-    'Session proposed. Waiting for the client''s approval.' || case
-      when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
-      else ''
-    end,
-    case when v_is_instant then session_approval.room_for(d.id) end
-  from session_approval.session_details d
-  where d.id = v_kept.session_id;
+  select o.*
+  into v_outcome
+  from session_approval.session_outcomes o
+  where o.id = v_kept.session_id;
+
+  v_outcome.message := 'Session proposed. Waiting for the client''s approval.' || case
+    when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
+    else ''
+  end;
+
+  return next v_outcome;
 end
 $$;
 

@@ -16,31 +16,31 @@ as $$
 declare
   v_lot_id uuid;
 begin
-  with locked as materialized (
-    select l.id, l.expires_at, l.created_at
-    from session_approval.spendable_lots l
-    where l.user_id = p_user_id
-    order by l.id
-    for no key update
+  perform session_approval.note_credit_entry(
+    jsonb_build_object('kind', 'approval', 'session_id', p_session_id, 'actor_id', p_user_id));
+
+  update public.user_credits l
+  set credits_balance = l.credits_balance - 1
+  where l.id = (
+    with locked as materialized (
+      select k.id, k.expires_at, k.created_at
+      from session_approval.spendable_lots k
+      where k.user_id = p_user_id
+      order by k.id
+      for no key update
+    )
+    select k.id
+    from locked k
+    order by k.expires_at nulls last, k.created_at, k.id
+    limit 1
   )
-  select k.id
-  into v_lot_id
-  from locked k
-  order by k.expires_at nulls last, k.created_at, k.id
-  limit 1;
+  returning l.id into v_lot_id;
 
   if not found then
     perform session_approval.refuse(
       402, 'INSUFFICIENT_CREDITS', 'Insufficient credits',
       jsonb_build_object('required', 1, 'available', 0, 'short_by', 1));
   end if;
-
-  perform session_approval.note_credit_entry(
-    jsonb_build_object('kind', 'approval', 'session_id', p_session_id, 'actor_id', p_user_id));
-
-  update public.user_credits l
-  set credits_balance = l.credits_balance - 1
-  where l.id = v_lot_id;
 
   return v_lot_id;
 end

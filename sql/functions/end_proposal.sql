@@ -18,6 +18,7 @@ set search_path = ''
 as $$
 declare
   v_session session_approval.session_details;
+  v_outcome session_approval.session_outcomes;
 begin
   select d.* into v_session from session_approval.session_details d where d.id = p_session_id;
 
@@ -38,13 +39,19 @@ begin
     where s.id = p_session_id;
   end if;
 
-  return query
-  select
-    d.*, null::integer, null::boolean, null::boolean, false, null::timestamptz,
-    case p_how when 'declined' then 'Session declined.' else 'Session withdrawn.' end,
-    session_approval.room_to_remove(d.id)
-  from session_approval.session_details d
-  where d.id = p_session_id;
+  select o.*
+  into v_outcome
+  from session_approval.session_outcomes o
+  where o.id = p_session_id;
+
+  v_outcome.refunded := false;
+  v_outcome.message := case p_how
+    when 'declined' then 'Session declined.'
+    else 'Session withdrawn.'
+  end;
+  v_outcome.room := session_approval.room_to_remove(p_session_id);
+
+  return next v_outcome;
 end
 $$;
 

@@ -16,6 +16,7 @@ as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
   v_session record;
+  v_outcome session_approval.session_outcomes;
 begin
   if (p_outcome in ('completed', 'no_show')) is not true then
     perform session_approval.refuse(
@@ -46,12 +47,15 @@ begin
       jsonb_build_object('status', v_session.status));
   end if;
 
-  return query
-  select
-    d.*, null::integer, null::boolean, null::boolean, null::boolean, null::timestamptz,
-    'Session finished.', session_approval.room_to_remove(d.id)
-  from session_approval.session_details d
-  where d.id = p_session_id;
+  select o.*
+  into v_outcome
+  from session_approval.session_outcomes o
+  where o.id = p_session_id;
+
+  v_outcome.message := 'Session finished.';
+  v_outcome.room := session_approval.room_to_remove(p_session_id);
+
+  return next v_outcome;
 end
 $$;
 

@@ -38,7 +38,7 @@ begin
         'id', l.id,
         'credits_balance', l.credits_balance::integer,
         'expires_at', l.expires_at,
-        'created_at', session_approval.instant(l.created_at),
+        'created_at', to_timestamp(extract(epoch from l.created_at)),
         'is_spendable', spendable.id is not null
       ) order by l.expires_at nulls last, l.created_at, l.id), '[]')
       from public.user_credits l

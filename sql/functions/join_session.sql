@@ -64,7 +64,8 @@ begin
       'expires_at', r.room -> 'closes_at'
     ),
     v_session.end_time
-  from (select session_approval.room_for(p_session_id) as room) r;
+  from session_approval.session_outcomes r
+  where r.id = p_session_id;
 end
 $$;
 

@@ -28,7 +28,7 @@ as $$
   approvals as (
     select s.id, s.credit_lot_id
     from public.sessions s
-    where session_approval.instant(s.approved_at)
+    where to_timestamp(extract(epoch from s.approved_at))
       >= (select min(e.created_at) from session_approval.credit_ledger e)
   ),
   debits as (

@@ -4,20 +4,19 @@
 -- Our functions say beforehand what the change is for (note_credit_entry). A change without a note is
 -- 'external': its actor is the token's subject if there is one, its source the database role.
 
-create or replace function session_approval.write_credit_entry(
-  p_lot_id uuid,
-  p_user_id uuid,
-  p_delta integer,
-  p_balance_after integer
-)
-returns void
+create or replace function session_approval.record_credit_entry()
+returns trigger
 language plpgsql
-volatile
-security invoker
+security definer
 set search_path = ''
 as $$
 declare
   v_note jsonb := nullif(current_setting('session_approval.credit_entry', true), '')::jsonb;
+  v_before constant integer := coalesce(old.credits_balance, 0)::integer;
+  v_after constant integer := coalesce(new.credits_balance, 0)::integer;
+  -- A lot that changes hands leaves one wallet and enters another.
+  v_stays constant boolean := tg_op = 'UPDATE'
+    and (old.id, old.user_id) is not distinct from (new.id, new.user_id);
 begin
   if v_note is null then
     v_note := jsonb_build_object(
@@ -29,38 +28,19 @@ begin
   insert into session_approval.credit_ledger (
     lot_id, user_id, session_id, kind, delta, balance_after, actor_id, reason, source, reference
   )
-  values (
-    p_lot_id, p_user_id, (v_note ->> 'session_id')::uuid, v_note ->> 'kind', p_delta,
-    p_balance_after, (v_note ->> 'actor_id')::uuid, v_note ->> 'reason', v_note ->> 'source',
+  select
+    change.lot_id, change.user_id, (v_note ->> 'session_id')::uuid, v_note ->> 'kind', change.delta,
+    change.balance_after, (v_note ->> 'actor_id')::uuid, v_note ->> 'reason', v_note ->> 'source',
     v_note ->> 'reference'
-  );
-end
-$$;
-
-create or replace function session_approval.record_credit_entry()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-declare
-  v_before constant integer := coalesce(old.credits_balance, 0)::integer;
-  v_after constant integer := coalesce(new.credits_balance, 0)::integer;
-begin
-  if tg_op = 'UPDATE' and (old.id, old.user_id) is not distinct from (new.id, new.user_id) then
-    perform session_approval.write_credit_entry(
-      new.id, new.user_id, v_after - v_before, v_after);
-    return null;
-  end if;
-
-  -- A lot that changes hands leaves one wallet and enters another.
-  if tg_op in ('UPDATE', 'DELETE') then
-    perform session_approval.write_credit_entry(old.id, old.user_id, -v_before, 0);
-  end if;
-
-  if tg_op in ('UPDATE', 'INSERT') then
-    perform session_approval.write_credit_entry(new.id, new.user_id, v_after, v_after);
-  end if;
+  from (
+    values
+      (not v_stays and tg_op <> 'INSERT', old.id, old.user_id, -v_before, 0),
+      (
+        tg_op <> 'DELETE', new.id, new.user_id,
+        case when v_stays then v_after - v_before else v_after end, v_after
+      )
+  ) change (happened, lot_id, user_id, delta, balance_after)
+  where change.happened;
 
   return null;
 end
@@ -73,8 +53,12 @@ security definer
 set search_path = ''
 as $$
 begin
-  perform session_approval.write_credit_entry(
-    l.id, l.user_id, -coalesce(l.credits_balance, 0)::integer, 0)
+  insert into session_approval.credit_ledger (
+    lot_id, user_id, kind, delta, balance_after, actor_id, source
+  )
+  select
+    l.id, l.user_id, 'external', -coalesce(l.credits_balance, 0)::integer, 0, auth.uid(),
+    session_approval.acting_role()
   from public.user_credits l
   order by l.id;
 
@@ -82,15 +66,12 @@ begin
 end
 $$;
 
-comment on function session_approval.write_credit_entry(uuid, uuid, integer, integer) is
-  'Writes one row of the ledger, under the note that the change was given, or as external.';
 comment on function session_approval.record_credit_entry() is
-  'Writes the ledger row of a changed balance, or of a lot that appeared, went or changed hands.';
+  'Writes the ledger row of a changed balance, or of a lot that appeared, went or changed hands, under the '
+  'note that the change was given, or as external.';
 comment on function session_approval.record_truncated_credits() is
   'Writes a ledger row for every lot that a TRUNCATE is about to remove.';
 
-revoke all on function session_approval.write_credit_entry(uuid, uuid, integer, integer)
-  from public, anon, authenticated;
 revoke all on function session_approval.record_credit_entry() from public, anon, authenticated;
 revoke all on function session_approval.record_truncated_credits() from public, anon, authenticated;
 

@@ -5,6 +5,9 @@
 -- A proposal that nobody answered in time reads as cancelled from that moment on, swept or not, and where
 -- the room is stays hidden until approval, and for good without one, also when older code wrote it into a
 -- waiting row.
+--
+-- Older installations keep created_at and cancelled_at without a time zone, in UTC. The epoch of a moment is
+-- the same number for either type.
 
 create or replace view session_approval.session_details as
 select
@@ -23,7 +26,7 @@ select
   )::integer as duration_minutes,
   s.session_type::text as session_type,
   case when standing.has_expired then 'cancelled' else s.status::text end as status,
-  session_approval.instant(s.created_at) as created_at,
+  to_timestamp(extract(epoch from s.created_at)) as created_at,
   coalesce(s.is_instant, false) as is_instant,
   coalesce(s.requires_approval, false) as requires_approval,
   s.created_by,
@@ -44,7 +47,7 @@ select
   s.cancelled_by::text as cancelled_by,
   case
     when standing.has_expired then s.approval_expires_at
-    else session_approval.instant(s.cancelled_at)
+    else to_timestamp(extract(epoch from s.cancelled_at))
   end as cancelled_at,
   jsonb_build_object(
     'id', s.therapist_id, 'full_name', therapist.full_name, 'email', therapist.email

@@ -32,16 +32,18 @@ class Settings:
     jwt_secret: str | None
     jwks_url: str
     jwt_issuer: str
+    video_provider: str
     daily_api_key: str | None
     daily_domain_id: str | None
     daily_api_url: str
+    jitsi_url: str
+    jitsi_app_id: str | None
+    jitsi_app_secret: str | None
     port: int
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
-        return (
-            f"Settings(supabase_url={self.supabase_url!r}, video={self.daily_api_key is not None})"
-        )
+        return f"Settings(supabase_url={self.supabase_url!r}, video={self.video_provider!r})"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -75,6 +77,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         wrong.append("SUPABASE_JWT_SECRET is shorter than 32 characters: HS256 needs that many")
     if jwt_secret is not None and value("SUPABASE_JWKS_URL") is not None:
         wrong.append("SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set: keep the one in use")
+    video_provider = value("VIDEO_PROVIDER") or "daily"
+    if video_provider not in ("daily", "jitsi"):
+        wrong.append(f"VIDEO_PROVIDER is neither daily nor jitsi: {video_provider!r}")
+    jitsi_app_secret = value("JITSI_APP_SECRET")
+    if video_provider == "jitsi" and len(jitsi_app_secret or "") < 32:
+        wrong.append("JITSI_APP_SECRET is not 32 characters or more: rooms are named with it")
     port = value("PORT") or "8000"
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
@@ -87,9 +95,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jwt_secret=jwt_secret,
         jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        video_provider=video_provider,
         daily_api_key=value("DAILY_API_KEY"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
+        jitsi_url=url("JITSI_URL", None if video_provider == "jitsi" else "https://missing"),
+        jitsi_app_id=value("JITSI_APP_ID"),
+        jitsi_app_secret=jitsi_app_secret,
         port=int(port),
     )
     if wrong:

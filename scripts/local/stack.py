@@ -80,6 +80,7 @@ class Stack:
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
             "DAILY_DOMAIN_ID": "",
+            "VIDEO_PROVIDER": "",
         }
 
     def jwt_secret(self) -> str:

@@ -29,6 +29,7 @@
 \ir functions/room_name.sql
 \ir functions/room_for.sql
 \ir functions/room_to_remove.sql
+\ir functions/rooms_to_repair.sql
 \ir functions/note_credit_entry.sql
 \ir functions/note_status_change.sql
 \ir functions/spendable_balance.sql

@@ -9,6 +9,7 @@
 \ir migrations/0006_user_credits.sql
 \ir migrations/0007_credit_ledger.sql
 \ir migrations/0008_session_events.sql
+\ir migrations/0010_video_events.sql
 
 \ir functions/instant.sql
 \ir views/clients.sql
@@ -56,6 +57,7 @@
 \ir functions/grant_credits.sql
 \ir functions/adjust_credits.sql
 \ir functions/sweep_sessions.sql
+\ir functions/record_video_event.sql
 \ir functions/reconcile_credits.sql
 
 \ir triggers/sessions_guard.sql

@@ -80,6 +80,8 @@ class Stack:
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
             "DAILY_DOMAIN_ID": "",
+            "DAILY_WEBHOOK_SECRET": "",
+            "SUPABASE_SECRET_KEY": "",
             "VIDEO_PROVIDER": "",
         }
 

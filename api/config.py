@@ -110,7 +110,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
         daily_webhook_secret=webhook_secret,
-        jitsi_url=url("JITSI_URL", None if video_provider == "jitsi" else "https://missing"),
+        jitsi_url=url("JITSI_URL") if video_provider == "jitsi" else "",
         jitsi_app_id=value("JITSI_APP_ID"),
         jitsi_app_secret=jitsi_app_secret,
         port=int(port),

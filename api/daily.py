@@ -78,7 +78,7 @@ class Daily(VideoProvider):
         return str(issued["token"])
 
     def standing(self) -> list[Spec]:
-        """Only private rooms, for ensure adopts no others."""
+        """Only private rooms, for ensure adopts no others; each page has the time of a call."""
         found: list[Spec] = []
         path = url = f"/rooms?limit={PAGE}"
         while page := self._page(url):

@@ -59,19 +59,6 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         assert name in str(caught.value)
 
 
-def test_jitsi_needs_an_address_and_a_secret_that_nobody_guesses() -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_settings({**GOOD, "VIDEO_PROVIDER": "jitsi", "JITSI_APP_SECRET": "x" * 31})
-    assert "JITSI_URL is missing" in str(caught.value)
-    assert "JITSI_APP_SECRET is not 32 characters" in str(caught.value)
-
-
-@pytest.mark.parametrize("secret", ["c2hvcnQ=", "bm90IGJhc2U2NCBhdCBhbGw", "===="])
-def test_a_webhook_secret_that_is_short_or_cut_off_is_refused(secret: str) -> None:
-    with pytest.raises(ConfigurationError, match="DAILY_WEBHOOK_SECRET"):
-        load_settings({**GOOD, "DAILY_WEBHOOK_SECRET": secret})
-
-
 def test_settings_do_not_print_their_secrets() -> None:
     secrets = {
         name: letter * 40
@@ -85,6 +72,19 @@ def test_settings_do_not_print_their_secrets() -> None:
     }
     printed = repr(load_settings({**GOOD, **secrets}))
     assert not [secret for secret in secrets.values() if secret[:8] in printed]
+
+
+def test_jitsi_needs_an_address_and_a_secret_that_nobody_guesses() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({**GOOD, "VIDEO_PROVIDER": "jitsi", "JITSI_APP_SECRET": "x" * 31})
+    assert "JITSI_URL is missing" in str(caught.value)
+    assert "JITSI_APP_SECRET is not 32 characters" in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["c2hvcnQ=", "bm90IGJhc2U2NCBhdCBhbGw", "===="])
+def test_a_webhook_secret_that_is_short_or_cut_off_is_refused(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="DAILY_WEBHOOK_SECRET"):
+        load_settings({**GOOD, "DAILY_WEBHOOK_SECRET": secret})
 
 
 def test_a_wrong_environment_stops_the_server_with_one_message_and_no_trace() -> None:

@@ -3,7 +3,7 @@
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video
+from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video, webhook
 from api.config import MAX_BODY_BYTES, Settings, load_settings
 
 
@@ -25,4 +25,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     video.register(app, settings)
     for part in (therapist, sessions, video, credits, health, screens):
         app.register_blueprint(part.routes)
+    webhook.register(app, settings)
     return app

@@ -1,5 +1,6 @@
 """The environment, read once into one frozen Settings: the only reader of os.environ."""
 
+import base64
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +16,10 @@ ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
 
 MAX_BODY_BYTES = 64 * 1024
 
-_OLDER_NAMES = {"SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY"}
+_OLDER_NAMES = {
+    "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY",
+    "SUPABASE_SECRET_KEY": "SUPABASE_SERVICE_ROLE_KEY",
+}
 
 
 class ConfigurationError(Exception):
@@ -29,19 +33,23 @@ class Settings:
     supabase_url: str
     rest_url: str
     publishable_key: str
+    secret_key: str | None
     jwt_secret: str | None
     jwks_url: str
     jwt_issuer: str
+    video_provider: str
     daily_api_key: str | None
     daily_domain_id: str | None
     daily_api_url: str
+    daily_webhook_secret: bytes | None
+    jitsi_url: str
+    jitsi_app_id: str | None
+    jitsi_app_secret: str | None
     port: int
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
-        return (
-            f"Settings(supabase_url={self.supabase_url!r}, video={self.daily_api_key is not None})"
-        )
+        return f"Settings(supabase_url={self.supabase_url!r}, video={self.video_provider!r})"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -75,6 +83,15 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         wrong.append("SUPABASE_JWT_SECRET is shorter than 32 characters: HS256 needs that many")
     if jwt_secret is not None and value("SUPABASE_JWKS_URL") is not None:
         wrong.append("SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set: keep the one in use")
+    webhook_secret = _decoded(value("DAILY_WEBHOOK_SECRET"))
+    if webhook_secret is not None and len(webhook_secret) < 16:
+        wrong.append("DAILY_WEBHOOK_SECRET is not 16 bytes or more in base64")
+    video_provider = value("VIDEO_PROVIDER") or "daily"
+    if video_provider not in ("daily", "jitsi"):
+        wrong.append(f"VIDEO_PROVIDER is neither daily nor jitsi: {video_provider!r}")
+    jitsi_app_secret = value("JITSI_APP_SECRET")
+    if video_provider == "jitsi" and len(jitsi_app_secret or "") < 32:
+        wrong.append("JITSI_APP_SECRET is not 32 characters or more: rooms are named with it")
     port = value("PORT") or "8000"
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
@@ -84,12 +101,18 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         supabase_url=supabase_url,
         rest_url=url("SUPABASE_REST_URL", f"{base}/rest/v1"),
         publishable_key=publishable_key or "",
+        secret_key=value("SUPABASE_SECRET_KEY"),
         jwt_secret=jwt_secret,
         jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        video_provider=video_provider,
         daily_api_key=value("DAILY_API_KEY"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
+        daily_webhook_secret=webhook_secret,
+        jitsi_url=url("JITSI_URL") if video_provider == "jitsi" else "",
+        jitsi_app_id=value("JITSI_APP_ID"),
+        jitsi_app_secret=jitsi_app_secret,
         port=int(port),
     )
     if wrong:
@@ -98,3 +121,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             + "\n".join(f"  - {line}" for line in wrong)
         )
     return settings
+
+
+def _decoded(secret: str | None) -> bytes | None:
+    """Return a base64 secret's bytes, none at all when it is not base64; None when not given."""
+    try:
+        return None if secret is None else base64.b64decode(secret, validate=True)
+    except ValueError:
+        return b""

@@ -1,27 +1,10 @@
-"""The only door to Daily.co: rooms and meeting tokens; every call is bounded and repeatable."""
+"""What a video provider does, in no provider's words: rooms, and tokens that let a person in."""
 
-import json
-import logging
-import re
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
-from urllib.parse import quote
 
-import httpx
-import jwt
-
-from api.config import ROOM_TIMEOUT, Settings
-
-log = logging.getLogger(__name__)
-logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO holds each room's name
-
-PAUSE = 0.2  # seconds before the one retry, unless Daily names its own
-
-Spec = Mapping[str, Any]  # what SQL says of a room or a token, in no provider's words
-Answer = dict[str, Any]
+Spec = Mapping[str, Any]  # what SQL says of a room or a token
 Kind = Literal["bad_key", "quota", "bad_property", "taken", "away", "off"]
 
 _REASONS: dict[Kind, str] = {
@@ -32,15 +15,15 @@ _REASONS: dict[Kind, str] = {
     "away": "The video provider did not answer: please try again in a moment.",
     "off": "Video is off: no video provider is set up here.",
 }
-_KINDS: dict[int, Kind] = {400: "bad_property", 401: "bad_key", 403: "bad_key", 429: "quota"}
 
 
 @dataclass(frozen=True)
 class Room:
-    """A private video room; its URL opens only with a meeting token."""
+    """A video room; its URL takes a token as the parameter of this name."""
 
     name: str
     url: str
+    parameter: str = "t"
 
 
 class RoomUnavailable(Exception):
@@ -66,113 +49,5 @@ class VideoProvider(Protocol):
     def token(self, spec: Spec) -> str:
         """Let a person in. Spec: room_name, user_id, user_name, is_owner, opens_at, expires_at."""
 
-
-def provider(settings: Settings) -> VideoProvider:
-    """The installation's provider: one for the process, shared by its threads."""
-    return Rooms(settings)
-
-
-class Rooms(VideoProvider):
-    """Daily.co; a call ends within `budget` seconds, retries and all, whatever Daily does."""
-
-    def __init__(self, settings: Settings, budget: float = ROOM_TIMEOUT) -> None:
-        self._key, self._domain_id = settings.daily_api_key, settings.daily_domain_id
-        self._budget = budget
-        headers = {"Authorization": f"Bearer {self._key}"}
-        self._client = httpx.Client(base_url=settings.daily_api_url, headers=headers)
-        # A socket's timeout bounds one read; it bounds neither a name lookup nor an answer that
-        # comes a byte at a time. So requests run in threads that a caller can stop waiting for.
-        self._threads = ThreadPoolExecutor(16, thread_name_prefix="rooms")
-
-    def ensure(self, spec: Spec) -> Room:
-        deadline, name = time.monotonic() + self._budget, spec["name"]
-        wanted = {"exp": spec["closes_at"], "max_participants": spec["max_participants"]}
-        wanted |= {"eject_at_room_exp": True, "enable_knocking": False, **_start(spec)}
-        path = f"/rooms/{quote(name, safe='')}"
-        body = {"name": name, "privacy": "private", "properties": wanted}
-        room = self._ask(deadline, "POST", "/rooms", body, no="invalid-request-error")
-        if room is None:  # that error may mean that the name is taken: look, and adopt what is ours
-            room = self._ask(deadline, "GET", path)
-            if room is None or room.get("name") != name or room.get("privacy") != "private":
-                raise _refusal(400, {}, "taken" if room else "bad_property")
-            has = room.get("config") or {}  # without what is Daily's default, such as false
-            wrong = {k: v for k, v in wanted.items() if (has.get(k) or False) != v}
-            if "nbf" not in wanted and (has.get("nbf") or 0) > time.time():
-                wrong["nbf"] = int(time.time())
-            if wrong:
-                room = self._ask(deadline, "POST", path, {"properties": wrong})
-        return _room(room, name)
-
-    def get(self, name: str) -> Room | None:
-        room = self._ask(time.monotonic() + self._budget, "GET", f"/rooms/{quote(name, '')}")
-        return None if room is None else _room(room, name)
-
-    def delete(self, name: str) -> bool:
-        left = self._ask(time.monotonic() + self._budget, "DELETE", f"/rooms/{quote(name, '')}")
-        return left is None or left.get("deleted") is True
-
-    def token(self, spec: Spec) -> str:
-        times = {"exp": spec["expires_at"], **_start(spec)}
-        if self._key and self._domain_id:  # then it can be signed here, without a round trip
-            claims = {"r": spec["room_name"], "d": self._domain_id, "iat": int(time.time())}
-            person = {"ud": spec["user_id"], "u": spec["user_name"], "o": spec["is_owner"]}
-            return jwt.encode({**claims, **person, **times, "ejt": True}, self._key, "HS256")
-        named = {key: spec[key] for key in ("room_name", "user_id", "user_name", "is_owner")}
-        body = {"properties": {**named, **times, "eject_at_token_exp": True}}
-        issued = self._ask(time.monotonic() + self._budget, "POST", "/meeting-tokens", body)
-        if not issued or not isinstance(issued.get("token"), str):
-            raise _refusal(200, {})
-        return str(issued["token"])
-
-    def _ask(
-        self, deadline: float, method: str, url: str, body: object = None, no: str = "not-found"
-    ) -> Answer | None:
-        """Daily's answer, or None if its error is `no`. Asks again, once, if Daily is away or busy:
-        that is safe, since a room is made by its name, a second deletion finds nothing to delete,
-        and a token whose answer was lost is in nobody's hands."""
-        if not self._key:
-            raise RoomUnavailable("off")
-        request = {"method": method, "url": url, "json": body}
-        for last in (False, True):
-            exchange = self._threads.submit(_exchange, self._client, request, deadline)
-            try:
-                status, pause, answer = exchange.result(deadline - time.monotonic())
-            except (httpx.HTTPError, TimeoutError, ValueError):
-                exchange.cancel()  # one that no thread was free for never starts
-                status, pause, answer = 0, PAUSE, {}
-            if last or 0 < status < 429 or time.monotonic() + pause > deadline:
-                break
-            time.sleep(pause)
-        if status != 200 and answer.get("error") != no:
-            raise _refusal(status, answer)
-        return answer if status == 200 else None
-
-
-def _exchange(client: httpx.Client, request: Answer, deadline: float) -> tuple[int, float, Answer]:
-    raw, left = b"", max(deadline - time.monotonic(), 0.001)
-    with client.stream(**request, timeout=left) as response:
-        for chunk in response.iter_bytes():
-            raw += chunk
-            if time.monotonic() > deadline:
-                raise TimeoutError
-    pause = max(0.0, float(response.headers.get("Retry-After", PAUSE)))
-    answer = json.loads(raw) if raw.startswith(b"{") else {}
-    return response.status_code if answer else 0, pause, answer  # if not Daily's, it is no answer
-
-
-def _start(spec: Spec) -> Answer:
-    return {} if spec["opens_at"] is None else {"nbf": spec["opens_at"]}
-
-
-def _room(answer: Answer | None, name: str) -> Room:
-    url = str((answer or {}).get("url"))
-    if (answer or {}).get("name") != name or not url.startswith(("https://", "http://")):
-        raise _refusal(200, {})
-    return Room(name, url)
-
-
-def _refusal(status: int, answer: Answer, kind: Kind | None = None) -> RoomUnavailable:
-    kind, word = kind or _KINDS.get(status, "away"), str(answer.get("error"))
-    word = word if re.fullmatch("[a-z-]{1,40}", word) else "unknown"
-    log.warning("video provider: kind=%s status=%s error=%s", kind, status, word)
-    return RoomUnavailable(kind)
+    def standing(self) -> list[Spec] | None:
+        """Say what rooms there are, as ensure takes them; None if this provider keeps none."""

@@ -1,6 +1,7 @@
 """The routes into a video room, and what a request does about rooms beside its own work."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from flask import Blueprint, Flask, Response, current_app
@@ -10,7 +11,8 @@ from api.answers import answer
 from api.bodies import Body, read_body, read_id
 from api.config import Settings
 from api.errors import Refusal
-from api.rooms import RoomUnavailable, VideoProvider, provider
+from api.providers import provider
+from api.rooms import RoomUnavailable, VideoProvider
 
 routes = Blueprint("video", __name__, url_prefix="/api/sessions")
 routes.before_request(auth.sign_in)
@@ -55,6 +57,7 @@ def _join(session_id: str) -> Response:
         room_url=room.url,
         room_name=room.name,
         meeting_token=token,
+        join_url=f"{room.url}?{room.parameter}={quote(token)}" if token else room.url,
         expires_at=joined["expires_at"],
     )
 

@@ -9,6 +9,7 @@
 \ir migrations/0006_user_credits.sql
 \ir migrations/0007_credit_ledger.sql
 \ir migrations/0008_session_events.sql
+\ir migrations/0010_video_events.sql
 
 \ir functions/room_name.sql
 \ir views/clients.sql
@@ -27,6 +28,7 @@
 \ir functions/check_proposal.sql
 \ir functions/keep_proposal.sql
 \ir functions/room_to_remove.sql
+\ir functions/rooms_to_repair.sql
 \ir functions/note_credit_entry.sql
 \ir functions/note_status_change.sql
 \ir functions/spendable_balance.sql
@@ -53,6 +55,7 @@
 \ir functions/grant_credits.sql
 \ir functions/adjust_credits.sql
 \ir functions/sweep_sessions.sql
+\ir functions/record_video_event.sql
 \ir functions/reconcile_credits.sql
 
 \ir triggers/sessions_guard.sql

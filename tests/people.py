@@ -182,6 +182,7 @@ def contents(db: Connection) -> dict[str, list[Row]]:
         "session_approval.settings": "only_row",
         "session_approval.credit_ledger": "id",
         "session_approval.session_events": "id",
+        "session_approval.video_events": "id",
     }
     return {
         table: db.execute(f"select * from {table} order by {key}").fetchall()

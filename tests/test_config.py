@@ -21,6 +21,7 @@ def test_two_variables_are_enough_and_the_others_follow_from_them() -> None:
     assert settings.jwks_url == "https://project.supabase.co/auth/v1/.well-known/jwks.json"
     assert settings.jwt_issuer == "https://project.supabase.co/auth/v1"
     assert settings.daily_api_url == "https://api.daily.co/v1"
+    assert settings.video_provider == "daily"
     assert settings.daily_api_key is None
     assert settings.port == 8000
 
@@ -28,6 +29,8 @@ def test_two_variables_are_enough_and_the_others_follow_from_them() -> None:
 def test_the_older_names_of_the_keys_are_understood() -> None:
     settings = load_settings({"SUPABASE_URL": GOOD["SUPABASE_URL"], "SUPABASE_ANON_KEY": "old"})
     assert settings.publishable_key == "old"
+    settings = load_settings({**GOOD, "SUPABASE_SERVICE_ROLE_KEY": "older"})
+    assert settings.secret_key == "older"
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:
@@ -38,6 +41,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
                 "SUPABASE_JWT_SECRET": "short",
                 "SUPABASE_JWKS_URL": "https://project.supabase.co/keys",
                 "DAILY_API_URL": "ftp://daily",
+                "DAILY_WEBHOOK_SECRET": "not base64!",
+                "VIDEO_PROVIDER": "pigeons",
                 "PORT": "http",
             }
         )
@@ -47,15 +52,39 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "SUPABASE_JWT_SECRET is shorter",
         "are both set",
         "DAILY_API_URL is not",
+        "DAILY_WEBHOOK_SECRET is not",
+        "VIDEO_PROVIDER is neither",
         "PORT is not",
     ):
         assert name in str(caught.value)
 
 
 def test_settings_do_not_print_their_secrets() -> None:
-    settings = load_settings({**GOOD, "SUPABASE_JWT_SECRET": "s" * 40, "DAILY_API_KEY": "k" * 40})
-    assert "s" * 40 not in repr(settings)
-    assert "k" * 40 not in repr(settings)
+    secrets = {
+        name: letter * 40
+        for name, letter in {
+            "SUPABASE_JWT_SECRET": "s",
+            "SUPABASE_SECRET_KEY": "p",
+            "DAILY_API_KEY": "k",
+            "DAILY_WEBHOOK_SECRET": "w",
+            "JITSI_APP_SECRET": "j",
+        }.items()
+    }
+    printed = repr(load_settings({**GOOD, **secrets}))
+    assert not [secret for secret in secrets.values() if secret[:8] in printed]
+
+
+def test_jitsi_needs_an_address_and_a_secret_that_nobody_guesses() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings({**GOOD, "VIDEO_PROVIDER": "jitsi", "JITSI_APP_SECRET": "x" * 31})
+    assert "JITSI_URL is missing" in str(caught.value)
+    assert "JITSI_APP_SECRET is not 32 characters" in str(caught.value)
+
+
+@pytest.mark.parametrize("secret", ["c2hvcnQ=", "bm90IGJhc2U2NCBhdCBhbGw", "===="])
+def test_a_webhook_secret_that_is_short_or_cut_off_is_refused(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="DAILY_WEBHOOK_SECRET"):
+        load_settings({**GOOD, "DAILY_WEBHOOK_SECRET": secret})
 
 
 def test_a_wrong_environment_stops_the_server_with_one_message_and_no_trace() -> None:

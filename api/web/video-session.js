@@ -24,8 +24,7 @@ define("video-session", (host) => {
     facts.textContent = `${nameOf(therapist)}, ${nameOf(client)} · ${dates.span(start, end)}`;
   }
 
-  function enter({ room_url: address, room_name: room, meeting_token: token, expires_at: expires }) {
-    const src = `${address}?t=${encodeURIComponent(token)}`; // the room's own token: for this person and session
+  function enter({ join_url: src, room_name: room, expires_at: expires }) { // holds a token for this person alone
     const allow = "camera; microphone; autoplay; display-capture; fullscreen";
     stage.replaceChildren(h("iframe.room", { src, allow, title: session.title, referrerpolicy: "no-referrer" }));
     host.emit("session-joined", { session, room_name: room, expires_at: expires });

@@ -67,8 +67,7 @@ def create_app(api_key: str, domain: str, base_url: str, limits: bool = False) -
 
     @app.get(f"{API}/rooms")
     def list_rooms() -> ResponseReturnValue:
-        rooms = house.listed()
-        return jsonify(total_count=len(rooms), data=rooms[: request.args.get("limit", 100, int)])
+        return jsonify(house.listed(**request.args.to_dict()))
 
     @app.post(f"{API}/rooms")
     def create_room() -> ResponseReturnValue:

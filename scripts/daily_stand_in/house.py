@@ -163,11 +163,23 @@ class House:
                 raise ApiError(404, "not-found", f"room {name} not found", deleted=True, name=name)
             return {"deleted": True, "name": name}
 
-    def listed(self) -> list[Json]:
-        """Describe every room that is not over, newest first."""
+    def listed(self, limit: str = "100", starting_after: str = "", ending_before: str = "") -> Json:
+        """Describe a page of the rooms that are not over, newest first: the one that begins after
+        a room, or the one that ends before it, or before what is OLDEST. Refusal: 400."""
         with self._lock:
-            rooms = [room for room in self._rooms.values() if not room.is_over()]
-            return [self._described(room) for room in reversed(rooms)]
+            rooms = [room for room in reversed(self._rooms.values()) if not room.is_over()]
+            places = {room.id: place for place, room in enumerate(rooms)} | {"OLDEST": len(rooms)}
+            cursor = starting_after or ending_before
+            if not limit.isdecimal() or not 1 <= int(limit) <= 100:
+                raise _invalid("limit must be 1 to 100")
+            if (starting_after and ending_before) or (cursor and cursor not in places):
+                raise _invalid("starting_after or ending_before must be a room's id")
+            begin = places[starting_after] + 1 if starting_after else 0
+            if ending_before:
+                begin = max(0, places[ending_before] - int(limit))
+            end = places[ending_before] if ending_before else len(rooms)
+            page = rooms[begin:end][: int(limit)]
+            return {"total_count": len(rooms), "data": [self._described(room) for room in page]}
 
     def issue(self, body: Json) -> Json:
         """Sign a meeting token; the room need not exist. Refusal: 400."""

@@ -77,6 +77,9 @@ class Stack:
             "DAILY_API_URL": f"{self.daily_url}/v1",
             "DATABASE_URL": self.database_url,
             # Set, so that a developer's .env cannot mix a real project's values in.
+            "DAILY_WEBHOOK_SECRET": "",
+            "SUPABASE_SECRET_KEY": "",
+            "VIDEO_PROVIDER": "",
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
             "DAILY_DOMAIN_ID": "",

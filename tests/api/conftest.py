@@ -80,18 +80,22 @@ def daily(daily_url: str) -> str:
 
 
 @pytest.fixture
-def settings(rest: PostgREST, daily: str) -> Settings:
-    """What the environment of a deployment would say."""
-    return load_settings(
-        {
-            "SUPABASE_URL": "http://supabase.test",
-            "SUPABASE_REST_URL": rest.url,
-            "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
-            "SUPABASE_JWT_SECRET": SECRET,
-            "DAILY_API_KEY": DAILY_KEY,
-            "DAILY_API_URL": f"{daily}/v1",
-        }
-    )
+def environment(rest: PostgREST, daily: str) -> dict[str, str]:
+    """The environment of a deployment."""
+    return {
+        "SUPABASE_URL": "http://supabase.test",
+        "SUPABASE_REST_URL": rest.url,
+        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
+        "SUPABASE_JWT_SECRET": SECRET,
+        "DAILY_API_KEY": DAILY_KEY,
+        "DAILY_API_URL": f"{daily}/v1",
+    }
+
+
+@pytest.fixture
+def settings(environment: dict[str, str]) -> Settings:
+    """What that environment says."""
+    return load_settings(environment)
 
 
 @pytest.fixture

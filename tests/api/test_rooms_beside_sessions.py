@@ -1,13 +1,19 @@
 """Rooms stand beside a session's own life: a provider's fault never costs an approval."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 
+import scripts.rooms
+from api.config import Settings
+from api.daily import Daily
 from tests import people
 from tests.api.conftest import Api, assert_refused
 from tests.people import Connection, Person, give_credits
+from tests.servers import Server
 
 # Every way in which the provider can fail a request, and for so long that no retry gets through.
 FAULTS = [
@@ -58,36 +64,87 @@ def test_a_scheduled_session_has_its_room_from_approval_on(
     assert rooms(daily) == [approved.json["room"]["name"]]
 
 
+@contextmanager
+def provider_failing(daily: str, fault: dict[str, object] | None) -> Iterator[None]:
+    """Within the block the provider fails, if with a fault; it never has more than one room."""
+    if fault:
+        httpx.post(f"{daily}/control/faults", json={**fault, "times": 50}).raise_for_status()
+    yield
+    httpx.delete(f"{daily}/control/faults").raise_for_status()
+    assert len(rooms(daily)) <= 1
+
+
+@pytest.fixture
+def reconcile(
+    server: Server,
+    api_database: str,
+    db: Connection,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[..., int]:
+    """The operator's command, in a database where no other test's session is open."""
+    db.execute(
+        "update public.sessions set status = 'cancelled'"
+        " where status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')"
+    )
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(scripts.rooms, "PAUSES", dict.fromkeys(scripts.rooms.PAUSES, 0))
+    address = ["--database-url", server.uri(api_database)]
+    return lambda *flags: scripts.rooms.main(["reconcile", *address, *flags])
+
+
+@pytest.mark.parametrize("step", ["create", "approve", "join", "cancel"])
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: str(fault["fault"]))
-def test_a_fault_of_the_provider_costs_no_approval_and_joining_works_later(
-    api: Api,
+def test_a_fault_at_any_step_loses_no_credit_and_no_room_and_joining_works_later(
+    settings: Settings,
     db: Connection,
     daily: str,
     therapist: Person,
     client: Person,
     fault: dict[str, object],
+    step: str,
+    reconcile: Callable[..., int],
 ) -> None:
-    give_credits(db, client)
-    session = api.propose(therapist, client, is_instant=True)
-    httpx.post(f"{daily}/control/faults", json={**fault, "times": 50}).raise_for_status()
+    api = Api(settings)
+    if step != "approve":  # which is measured with the time that a request really has
+        api.http.application.extensions["rooms"] = Daily(settings, budget=0.8)
+    give_credits(db, client, 2)
 
-    began = time.monotonic()
-    approved = api.approve(client, session)
-    took = time.monotonic() - began
+    with provider_failing(daily, fault if step == "create" else None):
+        session = api.propose(therapist, client, is_instant=True)
+    path = f"/api/sessions/{session['id']}"
 
-    assert approved.status_code == 200
-    assert approved.json["session"]["credits_balance_after"] == 0
-    assert approved.json["room"] is None
-    assert approved.json["room_reason"]
-    assert took < 4
-    assert people.balances(db, client) == [0]
-    refused = api.post(f"/api/sessions/{session['id']}/join", client)
-    assert_refused(refused, 503, "ROOM_UNAVAILABLE")
+    with provider_failing(daily, fault if step == "approve" else None):
+        began = time.monotonic()
+        approved = api.approve(client, session)
+        assert time.monotonic() - began < 4
+        assert approved.status_code == 200
+        assert (approved.json["room"] is None) == (step == "approve")
+        assert bool(approved.json["room_reason"]) == (step == "approve")
+        assert people.balances(db, client) == [1]
 
-    httpx.post(f"{daily}/control/reset", timeout=5).raise_for_status()
-    joined = api.post(f"/api/sessions/{session['id']}/join", client)
-    assert joined.status_code == 200
-    assert rooms(daily) == [joined.json["room_name"]]
+    assert reconcile("--apply") == 0
+    [name] = rooms(daily)
+
+    if step == "cancel":
+        with provider_failing(daily, fault):
+            ended = api.post(f"{path}/cancel", therapist)
+            assert (ended.status_code, ended.json["refunded"]) == (200, True)
+    else:
+        with provider_failing(daily, fault if step == "join" else None):
+            joined = api.post(f"{path}/join", client)
+            assert joined.status_code == (503 if step == "join" else 200), joined.text
+        for person in (client, therapist):
+            joined = api.post(f"{path}/join", person)
+            assert (joined.status_code, joined.json["room_name"]) == (200, name)
+        assert rooms(daily) == [name]
+        assert api.post(f"{path}/finish", therapist).status_code == 200
+
+    assert people.balances(db, client) == [2 if step == "cancel" else 1]
+    assert reconcile("--apply") == 0
+    assert rooms(daily) == []
+    assert reconcile() == 0
 
 
 @pytest.mark.parametrize("path", ["cancel", "decline"])

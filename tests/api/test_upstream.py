@@ -15,7 +15,7 @@ from tests.people import Person
 
 
 @contextmanager
-def a_server_that_says(reply: bytes) -> Iterator[str]:
+def a_server_that_says(reply: bytes, heard: list[bytes] | None = None) -> Iterator[str]:
     """Listen on 127.0.0.1, read one request a connection, send these bytes, and hang up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -26,7 +26,9 @@ def a_server_that_says(reply: bytes) -> Iterator[str]:
                 except OSError:
                     return
                 with connection:
-                    connection.recv(65536)
+                    request = connection.recv(65536)
+                    if heard is not None:
+                        heard.append(request)
                     connection.sendall(reply)
 
         threading.Thread(target=serve, daemon=True).start()

@@ -29,6 +29,7 @@ SERVER_DOORS = {
     "adjust_credits",
     "grant_credits",
     "reconcile_credits",
+    "record_video_event",
     "sweep_sessions",
 }
 TRIGGERED_AS_OWNER = {
@@ -206,7 +207,12 @@ def test_people_reach_the_doors_and_nothing_else(db: Connection) -> None:
 
 
 def test_the_server_reads_settings_and_history_and_changes_only_settings(db: Connection) -> None:
-    assert touchable(db, "service_role") == ["credit_ledger", "session_events", "settings"]
+    assert touchable(db, "service_role") == [
+        "credit_ledger",
+        "session_events",
+        "settings",
+        "video_events",
+    ]
     writable = [
         relation["name"]
         for relation in db.execute(OUR_RELATIONS).fetchall()

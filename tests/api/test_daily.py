@@ -16,8 +16,11 @@ import httpx
 import jwt
 import pytest
 
+import api.daily
 from api.config import ROOM_TIMEOUT, Settings, load_settings
-from api.rooms import _REASONS, Room, Rooms, RoomUnavailable, VideoProvider, provider
+from api.daily import Daily
+from api.providers import provider
+from api.rooms import _REASONS, Room, RoomUnavailable, VideoProvider
 from scripts.daily_stand_in.app import bind
 
 API_KEY = "a-key-of-the-stand-in-that-is-long-enough-for-hs256"
@@ -79,9 +82,9 @@ def daily(served: StandIn) -> Iterator[StandIn]:
 
 
 @pytest.fixture
-def rooms(daily: StandIn) -> Rooms:
+def rooms(daily: StandIn) -> Daily:
     """The code under test, with the time that a request really has."""
-    return Rooms(settings(daily))
+    return Daily(settings(daily))
 
 
 def settings(daily: StandIn, **changed: str) -> Settings:
@@ -130,7 +133,7 @@ def refused(call: Callable[[], object]) -> RoomUnavailable:
 
 
 def test_a_room_is_private_with_the_times_and_seats_of_its_spec(
-    daily: StandIn, rooms: Rooms
+    daily: StandIn, rooms: Daily
 ) -> None:
     spec = room_spec()
 
@@ -148,27 +151,27 @@ def test_a_room_is_private_with_the_times_and_seats_of_its_spec(
 
 
 def test_a_room_without_an_opening_time_is_open_from_the_start(
-    daily: StandIn, rooms: Rooms
+    daily: StandIn, rooms: Daily
 ) -> None:
     rooms.ensure(room_spec(opens_at=None))
 
     assert "nbf" not in daily.api("GET", "/rooms/visit-1")["config"]
 
 
-def test_a_room_is_made_with_one_request(daily: StandIn, rooms: Rooms) -> None:
+def test_a_room_is_made_with_one_request(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
 
     assert daily.counts() == {"POST /rooms": 1}
 
 
-def test_a_room_that_exists_is_success_and_stays_one_room(daily: StandIn, rooms: Rooms) -> None:
+def test_a_room_that_exists_is_success_and_stays_one_room(daily: StandIn, rooms: Daily) -> None:
     spec = room_spec()
 
     assert rooms.ensure(spec) == rooms.ensure(spec)
     assert len(daily.state()["rooms"]) == 1
 
 
-def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms: Rooms) -> None:
+def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms: Daily) -> None:
     spec = room_spec()
 
     with ThreadPoolExecutor(8) as people:
@@ -178,7 +181,7 @@ def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms:
     assert len(daily.state()["rooms"]) == 1
 
 
-def test_an_adopted_room_that_is_right_is_left_alone(daily: StandIn, rooms: Rooms) -> None:
+def test_an_adopted_room_that_is_right_is_left_alone(daily: StandIn, rooms: Daily) -> None:
     spec = room_spec()
     rooms.ensure(spec)
 
@@ -196,7 +199,7 @@ def test_an_adopted_room_that_is_right_is_left_alone(daily: StandIn, rooms: Room
     ],
 )
 def test_an_adopted_room_is_set_as_it_is_wanted_now(
-    daily: StandIn, rooms: Rooms, changed: Json, property_name: str
+    daily: StandIn, rooms: Daily, changed: Json, property_name: str
 ) -> None:
     rooms.ensure(room_spec())
 
@@ -207,7 +210,7 @@ def test_an_adopted_room_is_set_as_it_is_wanted_now(
     assert config[property_name] == next(iter(changed.values()))
 
 
-def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Rooms) -> None:
+def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Daily) -> None:
     bare = {"name": "visit-1", "privacy": "private", "properties": {"enable_knocking": True}}
     daily.api("POST", "/rooms", bare)
 
@@ -218,7 +221,7 @@ def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Rooms
     assert "enable_knocking" not in config
 
 
-def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, rooms: Rooms) -> None:
+def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec(opens_at=int(time.time()) + 600))
 
     rooms.ensure(room_spec(opens_at=None))
@@ -228,7 +231,7 @@ def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, ro
 
 
 def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
-    daily: StandIn, rooms: Rooms
+    daily: StandIn, rooms: Daily
 ) -> None:
     before = daily.api("POST", "/rooms", {"name": "visit-1", "privacy": "public"})
 
@@ -236,7 +239,7 @@ def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
     assert daily.api("GET", "/rooms/visit-1") == before
 
 
-def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Rooms) -> None:
+def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec(closes_at=int(time.time()) - 1))
 
     rooms.ensure(room_spec())
@@ -244,7 +247,7 @@ def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Rooms) -> None:
     assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] > time.time()
 
 
-def test_reading_a_room_tells_one_that_exists_from_one_that_does_not(rooms: Rooms) -> None:
+def test_reading_a_room_tells_one_that_exists_from_one_that_does_not(rooms: Daily) -> None:
     made = rooms.ensure(room_spec())
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
@@ -253,21 +256,21 @@ def test_reading_a_room_tells_one_that_exists_from_one_that_does_not(rooms: Room
     assert rooms.get("visit-over") is None
 
 
-def test_a_deleted_room_is_gone(daily: StandIn, rooms: Rooms) -> None:
+def test_a_deleted_room_is_gone(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
 
     assert rooms.delete("visit-1") is True
     assert daily.state()["rooms"] == []
 
 
-def test_a_room_that_is_gone_or_over_counts_as_deleted(rooms: Rooms) -> None:
+def test_a_room_that_is_gone_or_over_counts_as_deleted(rooms: Daily) -> None:
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
     assert rooms.delete("visit-never") is True
     assert rooms.delete("visit-over") is True
 
 
-def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Rooms) -> None:
+def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
 
     rooms.delete("visit-1?x=1")
@@ -276,11 +279,40 @@ def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Room
     assert [room["name"] for room in daily.state()["rooms"]] == ["visit-1"]
 
 
+# Saying what there is.
+
+
+def test_every_private_room_is_listed_as_it_was_asked_for_page_after_page(
+    daily: StandIn, rooms: Daily, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.daily, "PAGE", 2)
+    wanted = [room_spec(f"visit-{number}", closes_at=4_000_000_000) for number in range(5)]
+    for spec in wanted:
+        rooms.ensure(spec)
+    daily.api("POST", "/rooms", {"name": "somebody-elses", "privacy": "public"})
+    rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
+
+    assert rooms.standing() == wanted[::-1]
+    assert daily.counts()["GET /rooms"] == 4
+
+
+def test_a_room_that_people_can_outstay_is_listed_as_one_that_never_closes(
+    daily: StandIn, rooms: Daily
+) -> None:
+    for name, properties in (
+        ("visit-1", {"exp": 4_000_000_000}),
+        ("visit-2", {"exp": 4_000_000_000, "eject_at_room_exp": True, "enable_knocking": True}),
+    ):
+        daily.api("POST", "/rooms", {"name": name, "privacy": "private", "properties": properties})
+
+    assert [room["closes_at"] for room in rooms.standing()] == [None, None]
+
+
 # Refusals.
 
 
 def test_without_a_key_video_is_off_and_nobody_is_asked(daily: StandIn) -> None:
-    off = Rooms(settings(daily, DAILY_API_KEY=""))
+    off = Daily(settings(daily, DAILY_API_KEY=""))
 
     for call in calls(off).values():
         refusal = refused(call)
@@ -290,21 +322,21 @@ def test_without_a_key_video_is_off_and_nobody_is_asked(daily: StandIn) -> None:
 
 
 def test_without_a_key_a_domain_id_signs_nothing(daily: StandIn) -> None:
-    off = Rooms(settings(daily, DAILY_API_KEY="", DAILY_DOMAIN_ID="known"))
+    off = Daily(settings(daily, DAILY_API_KEY="", DAILY_DOMAIN_ID="known"))
 
     assert refused(lambda: off.token(token_spec())).kind == "off"
 
 
-@pytest.mark.parametrize("name", ["ensure", "get", "delete", "token"])
+@pytest.mark.parametrize("name", ["ensure", "get", "standing", "delete", "token"])
 def test_a_bad_key_is_told_apart_and_not_tried_again(daily: StandIn, name: str) -> None:
-    stranger = Rooms(settings(daily, DAILY_API_KEY="not-the-key"))
+    stranger = Daily(settings(daily, DAILY_API_KEY="not-the-key"))
 
     assert refused(calls(stranger)[name]).kind == "bad_key"
     assert sum(daily.counts().values()) == 1
 
 
 def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
-    daily: StandIn, rooms: Rooms
+    daily: StandIn, rooms: Daily
 ) -> None:
     assert refused(lambda: rooms.ensure(room_spec(max_participants=-1))).kind == "bad_property"
     assert daily.counts() == {"POST /rooms": 1, "GET /rooms/:name": 1}
@@ -313,7 +345,7 @@ def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
 
 
 def test_a_change_that_daily_does_not_accept_leaves_the_room_as_it_was(
-    daily: StandIn, rooms: Rooms
+    daily: StandIn, rooms: Daily
 ) -> None:
     rooms.ensure(room_spec())
     before = daily.api("GET", "/rooms/visit-1")
@@ -329,7 +361,7 @@ def test_every_refusal_is_one_plain_sentence_for_people() -> None:
 
 # Faults: each of them, at each call.
 
-CALLS = ["ensure", "get", "delete", "token"]
+CALLS = ["ensure", "get", "standing", "delete", "token"]
 FAULTS = [
     "rate_limit",
     "server_error",
@@ -344,6 +376,7 @@ def calls(rooms: VideoProvider) -> dict[str, Callable[[], object]]:
     return {
         "ensure": lambda: rooms.ensure(room_spec()),
         "get": lambda: rooms.get("visit-1"),
+        "standing": lambda: rooms.standing(),
         "delete": lambda: rooms.delete("visit-1"),
         "token": lambda: rooms.token(token_spec()),
     }
@@ -352,6 +385,7 @@ def calls(rooms: VideoProvider) -> dict[str, Callable[[], object]]:
 FIRST_REQUEST = {
     "ensure": "POST /rooms",
     "get": "GET /rooms/:name",
+    "standing": "GET /rooms",
     "delete": "DELETE /rooms/:name",
     "token": "POST /meeting-tokens",
 }
@@ -360,7 +394,7 @@ FIRST_REQUEST = {
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_fault_that_passes_costs_one_more_request(
-    daily: StandIn, rooms: Rooms, name: str, fault: str
+    daily: StandIn, rooms: Daily, name: str, fault: str
 ) -> None:
     daily.fault(fault)
 
@@ -376,7 +410,7 @@ def test_a_fault_that_passes_costs_one_more_request(
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CALLS)
 def test_a_fault_that_stays_is_a_refusal_after_one_retry(
-    daily: StandIn, rooms: Rooms, name: str, fault: str
+    daily: StandIn, rooms: Daily, name: str, fault: str
 ) -> None:
     daily.fault(fault, times=99)
     started = time.monotonic()
@@ -391,7 +425,7 @@ def test_a_fault_that_stays_is_a_refusal_after_one_retry(
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("lost", ["GET", "POST"])
 def test_a_fault_while_adopting_a_room_still_leaves_it_right(
-    daily: StandIn, rooms: Rooms, lost: str, fault: str
+    daily: StandIn, rooms: Daily, lost: str, fault: str
 ) -> None:
     rooms.ensure(room_spec())
     wanted = room_spec(closes_at=4_000_000_000)
@@ -407,7 +441,7 @@ def test_a_fault_while_adopting_a_room_still_leaves_it_right(
 def test_after_any_fault_the_next_calls_succeed_and_there_was_one_room(
     daily: StandIn, fault: str
 ) -> None:
-    rooms = Rooms(settings(daily), budget=0.8)
+    rooms = Daily(settings(daily), budget=0.8)
     daily.fault(fault, times=2, seconds=1.0)
     refused(lambda: rooms.ensure(room_spec()))
     daily.http.delete("/control/faults").raise_for_status()
@@ -421,7 +455,7 @@ def test_after_any_fault_the_next_calls_succeed_and_there_was_one_room(
     assert daily.state()["rooms"] == []
 
 
-def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Rooms) -> None:
+def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=1)
     started = time.monotonic()
 
@@ -431,7 +465,7 @@ def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Rooms) -> 
     assert daily.counts() == {"POST /rooms": 2}
 
 
-def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, rooms: Rooms) -> None:
+def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=60)
     started = time.monotonic()
 
@@ -463,7 +497,7 @@ def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
 
 @pytest.mark.parametrize("fault", ["latency", "drip", "drip_head"])
 def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn, fault: str) -> None:
-    rooms = Rooms(settings(daily), budget=1.5)
+    rooms = Daily(settings(daily), budget=1.5)
     daily.fault("rate_limit", retry_after=1)
     daily.fault(fault, seconds=30 if fault == "latency" else 0.1)
     started = time.monotonic()
@@ -474,8 +508,8 @@ def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn, fault: str
 
 
 def test_all_the_requests_of_an_adoption_share_one_deadline(daily: StandIn) -> None:
-    Rooms(settings(daily)).ensure(room_spec())
-    rooms = Rooms(settings(daily), budget=1.0)
+    Daily(settings(daily)).ensure(room_spec())
+    rooms = Daily(settings(daily), budget=1.0)
     daily.fault("latency", times=99, seconds=0.45)
     started = time.monotonic()
 
@@ -506,7 +540,7 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lookups]:
 
 
 def test_a_name_lookup_that_hangs_is_given_up_on(daily: StandIn, lookups: Lookups) -> None:
-    rooms = Rooms(settings(daily), budget=0.5)
+    rooms = Daily(settings(daily), budget=0.5)
     started = time.monotonic()
 
     assert refused(lambda: rooms.ensure(room_spec())).kind == "away"
@@ -517,7 +551,7 @@ def test_a_name_lookup_that_hangs_is_given_up_on(daily: StandIn, lookups: Lookup
 def test_calls_that_no_thread_was_free_for_are_answered_and_never_sent(
     daily: StandIn, lookups: Lookups
 ) -> None:
-    rooms = Rooms(settings(daily), budget=0.5)
+    rooms = Daily(settings(daily), budget=0.5)
     started = time.monotonic()
     with ThreadPoolExecutor(24) as people:
         kinds = people.map(lambda _: refused(lambda: rooms.ensure(room_spec())).kind, range(24))
@@ -532,11 +566,11 @@ def test_calls_that_no_thread_was_free_for_are_answered_and_never_sent(
 
 def test_a_room_made_after_its_caller_had_gone_is_adopted_by_the_next(daily: StandIn) -> None:
     daily.fault("latency", seconds=0.6)
-    hasty = Rooms(settings(daily), budget=0.2)
+    hasty = Daily(settings(daily), budget=0.2)
     assert refused(lambda: hasty.ensure(room_spec())).kind == "away"
     until(lambda: len(daily.state()["rooms"]) == 1)
 
-    room = Rooms(settings(daily)).ensure(room_spec())
+    room = Daily(settings(daily)).ensure(room_spec())
 
     assert room.name == "visit-1"
     assert len(daily.state()["rooms"]) == 1
@@ -544,7 +578,7 @@ def test_a_room_made_after_its_caller_had_gone_is_adopted_by_the_next(daily: Sta
 
 @pytest.mark.parametrize("fault", ["latency", "drip"])
 def test_calls_that_were_given_up_on_soon_free_their_threads(daily: StandIn, fault: str) -> None:
-    rooms = Rooms(settings(daily), budget=0.5)
+    rooms = Daily(settings(daily), budget=0.5)
     daily.fault(fault, times=16, seconds=30 if fault == "latency" else 0.1)
     with ThreadPoolExecutor(16) as people:
         gone = people.map(lambda _: refused(lambda: rooms.get("visit-1")).kind, range(16))
@@ -579,7 +613,7 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
         threading.Thread(target=serve, daemon=True).start()
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         stand_in = StandIn(address, httpx.Client(base_url=address))
-        rooms = Rooms(settings(stand_in))
+        rooms = Daily(settings(stand_in))
 
         assert rooms.get("visit-1") == rooms.get("visit-1")
     assert accepted == 2
@@ -651,7 +685,7 @@ def test_a_token_opens_nothing_else_and_at_no_other_time(
     assert code(daily.join("visit-1", tokens.token(token_spec(**token_changed)))) == refusal
 
 
-def test_a_room_without_a_token_is_closed(daily: StandIn, rooms: Rooms) -> None:
+def test_a_room_without_a_token_is_closed(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
 
     assert code(daily.join("visit-1", None)) == "no_token"
@@ -660,7 +694,7 @@ def test_a_room_without_a_token_is_closed(daily: StandIn, rooms: Rooms) -> None:
 
 @pytest.mark.parametrize("key_or_domain", ["key", "domain"])
 def test_a_token_of_another_key_or_domain_opens_nothing(
-    daily: StandIn, rooms: Rooms, key_or_domain: str
+    daily: StandIn, rooms: Daily, key_or_domain: str
 ) -> None:
     rooms.ensure(room_spec())
     domain_id = daily.api("GET", "/")["domain_id"]
@@ -669,13 +703,13 @@ def test_a_token_of_another_key_or_domain_opens_nothing(
         if key_or_domain == "key"
         else {"DAILY_DOMAIN_ID": "another-domain"}
     )
-    forged = Rooms(settings(daily, **changed)).token(token_spec())
+    forged = Daily(settings(daily, **changed)).token(token_spec())
 
     assert code(daily.join("visit-1", forged)) == "bad_token"
 
 
 def test_signing_a_token_asks_nobody_even_when_daily_is_away(daily: StandIn) -> None:
-    signing = Rooms(settings(daily, DAILY_DOMAIN_ID="known"))
+    signing = Daily(settings(daily, DAILY_DOMAIN_ID="known"))
     daily.fault("reset", times=99)
 
     assert signing.token(token_spec())
@@ -685,7 +719,7 @@ def test_signing_a_token_asks_nobody_even_when_daily_is_away(daily: StandIn) -> 
 # The stand-in keeps Daily's rules.
 
 
-def test_a_third_person_is_refused_until_one_of_two_leaves(daily: StandIn, rooms: Rooms) -> None:
+def test_a_third_person_is_refused_until_one_of_two_leaves(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
     first, _ = (daily.join("visit-1", rooms.token(token_spec())).json()["seat"] for _ in range(2))
 
@@ -695,7 +729,7 @@ def test_a_third_person_is_refused_until_one_of_two_leaves(daily: StandIn, rooms
     assert daily.join("visit-1", rooms.token(token_spec())).status_code == 200
 
 
-def test_a_person_is_put_out_when_the_token_ends(daily: StandIn, rooms: Rooms) -> None:
+def test_a_person_is_put_out_when_the_token_ends(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
     token = rooms.token(token_spec(expires_at=int(time.time()) + 1))
     seat = daily.join("visit-1", token).json()["seat"]
@@ -708,7 +742,7 @@ def test_a_person_is_put_out_when_the_token_ends(daily: StandIn, rooms: Rooms) -
     until(ended)
 
 
-def test_deleting_a_room_puts_its_people_out(daily: StandIn, rooms: Rooms) -> None:
+def test_deleting_a_room_puts_its_people_out(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
     seat = daily.join("visit-1", rooms.token(token_spec())).json()["seat"]
 
@@ -755,13 +789,19 @@ def test_the_api_refuses_in_dailys_words(daily: StandIn) -> None:
     assert taken.json()["info"] == "a room named visit-1 already exists"
 
 
-def test_the_api_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Rooms) -> None:
+def test_the_api_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec("visit-1"))
     rooms.ensure(room_spec("visit-2"))
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
     listed = daily.api("GET", "/rooms?limit=1")
     assert (listed["total_count"], [room["name"] for room in listed["data"]]) == (2, ["visit-2"])
+    for query, names in (
+        (f"starting_after={listed['data'][0]['id']}", ["visit-1"]),
+        ("limit=1&ending_before=OLDEST", ["visit-1"]),
+    ):
+        page = daily.api("GET", f"/rooms?{query}")
+        assert [room["name"] for room in page["data"]] == names
     read = daily.api("GET", f"/meeting-tokens/{rooms.token(token_spec())}")
     assert (read["room_name"], read["user_name"]) == ("visit-1", PERSON)
 
@@ -770,7 +810,7 @@ def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
     server, base_url = bind(API_KEY, "stand-in", limits=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {API_KEY}"}) as http:
-        rooms = Rooms(settings(StandIn(base_url, http)))
+        rooms = Daily(settings(StandIn(base_url, http)))
         for _ in range(100):
             http.get("/v1/rooms")
 
@@ -807,15 +847,15 @@ def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
     spec = token_spec("visit-secret")
     tokens = []
     for domain_id in ("", "known"):
-        rooms = Rooms(settings(daily, DAILY_DOMAIN_ID=domain_id))
+        rooms = Daily(settings(daily, DAILY_DOMAIN_ID=domain_id))
         rooms.ensure(room_spec("visit-secret"))
         tokens.append(rooms.token(spec))
         rooms.delete("visit-secret")
     daily.fault("server_error", times=2)
     refused(lambda: rooms.ensure(room_spec("visit-secret")))
-    refused(lambda: Rooms(settings(daily, DAILY_API_KEY="k" * 40)).get("visit-secret"))
+    refused(lambda: Daily(settings(daily, DAILY_API_KEY="k" * 40)).get("visit-secret"))
 
-    ours = [record.getMessage() for record in caplog.records if record.name == "api.rooms"]
+    ours = [record.getMessage() for record in caplog.records if record.name == "api.daily"]
     assert ours == [
         "video provider: kind=away status=500 error=server-error",
         "video provider: kind=bad_key status=401 error=authentication-error",

@@ -1,0 +1,11 @@
+"""Which video provider an installation uses."""
+
+from api.config import Settings
+from api.daily import Daily
+from api.jitsi import Jitsi
+from api.rooms import VideoProvider
+
+
+def provider(settings: Settings) -> VideoProvider:
+    """The installation's provider: one for the process, shared by its threads."""
+    return Jitsi(settings) if settings.video_provider == "jitsi" else Daily(settings)

@@ -1,0 +1,79 @@
+"""The route on which Daily tells what happens in its rooms; absent where no secret is set up."""
+
+import base64
+import hmac
+import json
+import logging
+import re
+import time
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, request
+
+from api import rpc
+from api.answers import answer
+from api.config import Settings
+from api.errors import Refusal
+
+log = logging.getLogger(__name__)
+
+FRESH = 300  # seconds that a signature is good for, and that clocks may differ
+_PROBE = {"test": "test"}
+
+routes = Blueprint("webhook", __name__)
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give the application its webhook, if it can check what comes and pass it on."""
+    if settings.daily_webhook_secret and settings.secret_key:
+        app.extensions["webhook_secret"] = settings.daily_webhook_secret
+        app.register_blueprint(routes)
+
+
+@routes.post("/api/daily/webhook")
+def daily() -> Response:
+    """Take one of Daily's events, signed by Daily; one that tells us nothing is a success too.
+
+    Daily stops after three failures, so only what is worth repeating, or not Daily's, is refused.
+    The probe that it sends while a webhook is made is answered unsigned: its secret may be unknown
+    until then, and nothing is done.
+
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE.
+    """
+    raw = request.get_data()
+    if len(raw) < 64 and _json(raw) == _PROBE:
+        return answer(recorded=False)
+    if not _is_from_daily(raw):
+        raise Refusal(401, "AUTHENTICATION_ERROR", "This is not signed by Daily, or not just now")
+    event = _json(raw)
+    if not isinstance(event, dict):
+        raise Refusal(400, "VALIDATION_ERROR", "The event is not a JSON object")
+    try:
+        [kept] = rpc.call_as_server("record_video_event", p_event=event)
+    except Refusal as refusal:
+        if refusal.status == 400:
+            raise
+        log.error("record_video_event: %s", refusal.code)  # a bad key among them: ours to mend
+        raise Refusal(503, "UPSTREAM_UNAVAILABLE", "Please send it again later") from refusal
+    return answer(recorded=kept["recorded"])
+
+
+def _is_from_daily(raw: bytes) -> bool:
+    """Whether the body is signed with our secret, and was within the last minutes."""
+    timestamp = request.headers.get("X-Webhook-Timestamp", "")
+    if not re.fullmatch("[0-9]{10}(?:[0-9]{3})?", timestamp):  # seconds, or milliseconds
+        return False
+    secret = current_app.extensions["webhook_secret"]
+    signature = base64.b64encode(hmac.digest(secret, f"{timestamp}.".encode() + raw, "sha256"))
+    given = request.headers.get("X-Webhook-Signature", "").encode()
+    return hmac.compare_digest(signature, given) and abs(time.time() - int(timestamp[:10])) <= FRESH
+
+
+def _json(raw: bytes) -> Any:
+    """Read what can be sent on as JSON: neither infinities nor half characters; else None."""
+    try:
+        value = json.loads(raw)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value

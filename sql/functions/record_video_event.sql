@@ -1,0 +1,120 @@
+-- What the video provider tells of a session's room ({id, type, payload, event_ts}): kept once, by the
+-- event's own id, and the session follows it. No credit moves.
+--
+-- Caller: service_role, or the owner; the API's webhook, which has checked the signature.
+-- Changes: one row of video_events, and where it matters the session. Locks: the session.
+-- Answers recorded = false, and does nothing, for an event that is repeated, of another kind, or of a room
+-- that belongs to no session here.
+--
+-- Events come late and in any order, so each is judged by its own time and together with those before it.
+-- One of the session's own people coming in while it can be joined makes it in_progress. A meeting that has
+-- ended completes it once its end is reached, and not before: whoever drops out of a call for a minute and
+-- comes back must not find it over. The end counts from its whole second on, when the room closes.
+--
+-- Refusals: 400 VALIDATION_ERROR (no id, or no time).
+
+create or replace function session_approval.record_video_event(p_event jsonb)
+returns table (recorded boolean)
+language plpgsql
+volatile
+security definer
+set search_path = ''
+as $$
+declare
+  v_type constant text := p_event ->> 'type';
+  v_payload constant jsonb := p_event -> 'payload';
+  v_session_id constant uuid := case  -- as room_name writes it
+    when v_payload ->> 'room' ~ '^s-[0-9a-f]{32}$' then substr(v_payload ->> 'room', 3)
+  end;
+  v_user_id constant uuid := case
+    when v_payload ->> 'user_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+      then v_payload ->> 'user_id'
+  end;
+  v_at constant timestamptz := to_timestamp(coalesce(
+    case v_type
+      when 'meeting.started' then v_payload ->> 'start_ts'
+      when 'meeting.ended' then v_payload ->> 'end_ts'
+      when 'participant.joined' then v_payload ->> 'joined_at'
+    end,
+    p_event ->> 'event_ts')::float8);
+  v_session record;
+begin
+  select
+    s.status, s.end_time, s.start_time - settings.join_early as opens_at,
+    v_user_id in (s.user_id, s.therapist_id) as is_theirs
+  into v_session
+  from public.sessions s
+  cross join session_approval.settings settings
+  where s.id = v_session_id
+  for no key update of s;
+
+  recorded := (
+    found
+    and v_type in ('meeting.started', 'participant.joined', 'participant.left', 'meeting.ended')
+  ) is true;
+
+  if recorded then
+    if p_event ->> 'id' is null or v_at is null then
+      perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The event has no id, or no time');
+    end if;
+
+    insert into session_approval.video_events (id, session_id, type, user_id, occurred_at)
+    values (p_event ->> 'id', v_session_id, v_type, v_user_id, v_at)
+    on conflict (id) do nothing;
+
+    recorded := found;
+  end if;
+
+  if recorded
+    and v_type = 'participant.joined'
+    and v_session.is_theirs
+    and v_session.status in ('scheduled', 'confirmed')
+    and v_at >= v_session.opens_at
+    and v_at < v_session.end_time
+  then
+    perform session_approval.note_status_change(v_user_id, 'Came into the video room');
+
+    update public.sessions s set status = 'in_progress' where s.id = v_session_id;
+
+    v_session.status := 'in_progress';
+  end if;
+
+  if recorded
+    and v_session.status = 'in_progress'
+    and exists (
+      select
+      from session_approval.video_events e
+      where e.session_id = v_session_id
+        and e.type = 'meeting.ended'
+        and greatest(e.occurred_at, now()) >= date_trunc('second', v_session.end_time)
+    )
+  then
+    perform session_approval.note_status_change(null, 'The video meeting ended');
+
+    update public.sessions s set status = 'completed' where s.id = v_session_id;
+  end if;
+
+  return next;
+end
+$$;
+
+create or replace function public.record_video_event(p_event jsonb)
+returns table (recorded boolean)
+language sql
+volatile
+security invoker
+set search_path = ''
+as $$ select * from session_approval.record_video_event(p_event) $$;
+
+comment on function public.record_video_event(jsonb) is
+  'Keep what the video provider tells of a session''s room, once per event; the session follows it. Says '
+  'whether it was kept. For service_role. Refuses with 400.';
+comment on function session_approval.record_video_event(jsonb) is
+  'The room behind public.record_video_event.';
+
+revoke all on function public.record_video_event(jsonb)
+  from public, anon, authenticated, service_role;
+revoke all on function session_approval.record_video_event(jsonb)
+  from public, anon, authenticated, service_role;
+grant execute on function public.record_video_event(jsonb) to service_role;
+grant execute on function session_approval.record_video_event(jsonb) to service_role;

@@ -1,0 +1,66 @@
+-- What the provider's rooms lack to be those that the sessions need: an act for each room that is not right.
+-- p_rooms: what stands there, read before this is asked; name, opens_at, closes_at, max_participants.
+--
+-- Caller: the owner; python -m scripts.rooms reconcile.
+-- make: an approved session, or a proposed instant one, has no room. Another session's, which older code
+-- made, has none until somebody joins. mend: its times or its places are not the session's.
+-- delete: its session needs no room any more. A room whose session this database has never known is left
+-- alone, whatever it is called: the same domain may serve another installation.
+
+create or replace function session_approval.rooms_to_repair(p_rooms jsonb)
+returns table (act text, room jsonb)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with wanted as materialized (
+    select
+      session_approval.room_for(s.id) as room,
+      s.approved_at is not null or s.is_instant is true as is_made_beforehand
+    from public.sessions s
+    where s.status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')
+  ),
+  standing as (
+    select
+      r.room,
+      case
+        when r.room ->> 'name' ~ '^s-[0-9a-f]{32}$' then substr(r.room ->> 'name', 3)::uuid
+      end as session_id  -- as room_name writes it
+    from jsonb_array_elements(p_rooms) r (room)
+  )
+  select
+    case when standing.room is null then 'make' else 'mend' end,
+    wanted.room
+  from wanted
+  left join standing on standing.room -> 'name' = wanted.room -> 'name'
+  where wanted.room is not null
+    and case
+      when standing.room is null then wanted.is_made_beforehand
+      else (wanted.room -> 'closes_at', wanted.room -> 'max_participants')
+          is distinct from (standing.room -> 'closes_at', standing.room -> 'max_participants')
+        or case
+          when wanted.room ->> 'opens_at' is null
+            then to_timestamp((standing.room ->> 'opens_at')::bigint) > now()
+          else wanted.room -> 'opens_at' is distinct from standing.room -> 'opens_at'
+        end is true
+    end
+
+  union all
+
+  select 'delete', jsonb_build_object('name', standing.room -> 'name')
+  from standing
+  where not exists (
+      select from wanted where wanted.room -> 'name' = standing.room -> 'name'
+    )
+    and exists (
+      select from session_approval.session_events e where e.session_id = standing.session_id
+      union all
+      select from public.sessions s where s.id = standing.session_id
+    )
+$$;
+
+comment on function session_approval.rooms_to_repair(jsonb) is
+  'Compares the video provider''s rooms with the sessions: make, mend or delete, and which room.';
+
+revoke all on function session_approval.rooms_to_repair(jsonb) from public, anon, authenticated;

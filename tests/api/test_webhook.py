@@ -1,0 +1,310 @@
+"""Daily's webhook: believed when it is signed and fresh, kept by a real PostgREST as the server."""
+
+import base64
+import hmac
+import json
+import logging
+import time
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from werkzeug.test import TestResponse
+
+from api.config import Settings
+from scripts.local import free_port
+from tests import people
+from tests.api.conftest import SECRET, Api, assert_refused
+from tests.api.test_upstream import a_server_that_says, http
+from tests.people import Connection, Person, give_credits, row
+
+PATH = "/api/daily/webhook"
+HOOK_SECRET = b"what Daily and this installation share"
+
+
+@pytest.fixture
+def hook_settings(settings: Settings) -> Settings:
+    """An installation with a webhook, whose older secret key is a token."""
+    key = jwt.encode({"role": "service_role", "exp": int(time.time()) + 600}, SECRET, "HS256")
+    return replace(settings, daily_webhook_secret=HOOK_SECRET, secret_key=key)
+
+
+@pytest.fixture
+def hook(hook_settings: Settings) -> Api:
+    """The API of that installation."""
+    return Api(hook_settings)
+
+
+@pytest.fixture
+def session(hook: Api, db: Connection, therapist: Person, client: Person) -> dict[str, Any]:
+    """An approved instant session."""
+    give_credits(db, client)
+    session = hook.propose(therapist, client, is_instant=True)
+    approved: dict[str, Any] = hook.approve(client, session).json["session"]
+    return approved
+
+
+def told(type_: str, session: dict[str, Any], person: Person | None = None) -> bytes:
+    """What Daily posts, as it writes it."""
+    now = time.time()
+    payload: dict[str, Any] = {"room": session["room_name"], "start_ts": now, "end_ts": now}
+    if person:
+        payload = {"room": session["room_name"], "joined_at": now, "user_id": str(person.id)}
+    event = {"version": "1.0.0", "type": type_, "id": str(uuid4()), "payload": payload}
+    return json.dumps({**event, "event_ts": now}, indent=1).encode()
+
+
+def sign(raw: bytes, timestamp: object, secret: bytes = HOOK_SECRET) -> str:
+    """Sign as Daily's documentation says, written anew here."""
+    return base64.b64encode(hmac.digest(secret, f"{timestamp}.".encode() + raw, "sha256")).decode()
+
+
+def post(api: Api, raw: bytes, **headers: object) -> TestResponse:
+    """Post a body as Daily does, signed now, or with other headers."""
+    timestamp = headers.pop("timestamp", int(time.time()))
+    signature = headers.pop("signature", sign(raw, timestamp))
+    sent = {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": str(signature)}
+    return api.http.post(PATH, data=raw, headers=sent, content_type="application/json")
+
+
+def kept(db: Connection, session: dict[str, Any]) -> list[str]:
+    """Return what is kept of a session's room, in order."""
+    rows = db.execute(
+        "select type from session_approval.video_events where session_id = %s order by received_at",
+        (session["id"],),
+    )
+    return [event["type"] for event in rows]
+
+
+# Setting it up.
+
+
+@pytest.mark.parametrize("missing", ["daily_webhook_secret", "secret_key"])
+def test_without_its_secret_or_the_secret_key_there_is_no_webhook(
+    hook_settings: Settings, missing: str
+) -> None:
+    api = Api(replace(hook_settings, **{missing: None}))
+
+    assert_refused(post(api, b'{"test":"test"}'), 404, "NOT_FOUND")
+    assert api.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("raw", [b'{"test":"test"}', b'{ "test": "test" }\n'])
+def test_the_probe_is_answered_unsigned_and_nothing_is_asked_of_anybody(
+    hook_settings: Settings, raw: bytes
+) -> None:
+    api = Api(replace(hook_settings, rest_url=f"http://127.0.0.1:{free_port()}"))
+
+    response = api.http.post(PATH, data=raw)
+
+    assert (response.status_code, response.json["recorded"]) == (200, False)
+
+
+# What is believed.
+
+
+def test_what_happens_in_the_room_is_kept_and_the_session_follows(
+    hook: Api, db: Connection, session: dict[str, Any], client: Person
+) -> None:
+    for type_, person in (
+        ("meeting.started", None),
+        ("participant.joined", client),
+        ("participant.left", client),
+        ("meeting.ended", None),
+    ):
+        response = post(hook, told(type_, session, person))
+        assert (response.status_code, response.json["recorded"]) == (200, True), response.text
+
+    assert kept(db, session) == [
+        "meeting.started",
+        "participant.joined",
+        "participant.left",
+        "meeting.ended",
+    ]
+    assert row(db, "sessions", session["id"])["status"] == "in_progress"
+    assert people.events(db, session)[-1]["actor_id"] == client.id
+    assert people.balances(db, client) == [0]
+
+
+def test_a_replay_is_a_success_and_no_news(
+    hook: Api, db: Connection, session: dict[str, Any]
+) -> None:
+    raw = told("meeting.started", session)
+
+    assert [post(hook, raw).json["recorded"] for _ in range(3)] == [True, False, False]
+    assert kept(db, session) == ["meeting.started"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "room"), [("recording.started", None), ("meeting.started", "somebody-elses")]
+)
+def test_what_does_not_concern_us_is_a_success(
+    hook: Api, db: Connection, session: dict[str, Any], type_: str, room: str | None
+) -> None:
+    about = {**session, "room_name": room or session["room_name"]}
+
+    response = post(hook, told(type_, about))
+
+    assert (response.status_code, response.json["recorded"]) == (200, False)
+    assert kept(db, session) == []
+
+
+@pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
+@pytest.mark.parametrize("age", [-290, 290])
+def test_a_signature_is_good_for_five_minutes_either_way(
+    hook: Api, session: dict[str, Any], age: int, factor: int
+) -> None:
+    timestamp = (int(time.time()) - age) * factor
+
+    assert post(hook, told("meeting.started", session), timestamp=timestamp).status_code == 200
+
+
+# What is not.
+
+
+@pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
+@pytest.mark.parametrize("age", [-310, 310])
+def test_a_stale_signature_is_refused(
+    hook: Api, db: Connection, session: dict[str, Any], age: int, factor: int
+) -> None:
+    timestamp = (int(time.time()) - age) * factor
+
+    refused = post(hook, told("meeting.started", session), timestamp=timestamp)
+
+    assert_refused(refused, 401, "AUTHENTICATION_ERROR")
+    assert kept(db, session) == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"signature": ""},
+        {"signature": "é" * 44},
+        {"signature": "AAAA"},
+        {"timestamp": ""},
+        {"timestamp": "soon"},
+        {"timestamp": "-1700000000"},
+        {"timestamp": "9" * 400},
+        {"timestamp": "1e9"},
+    ],
+    ids=str,
+)
+def test_what_is_not_signed_is_refused(
+    hook: Api, db: Connection, session: dict[str, Any], headers: dict[str, str]
+) -> None:
+    refused = post(hook, told("meeting.started", session), **headers)
+
+    assert_refused(refused, 401, "AUTHENTICATION_ERROR")
+    assert kept(db, session) == []
+
+
+def test_a_signature_is_for_its_own_body_time_and_secret(
+    hook: Api, db: Connection, session: dict[str, Any]
+) -> None:
+    raw, now = told("meeting.started", session), int(time.time())
+
+    for signature in (
+        sign(raw + b" ", now),
+        sign(raw, now - 1),
+        sign(raw, now, b"another secret"),
+        sign(raw, now, base64.b64encode(HOOK_SECRET)),
+    ):
+        refused = post(hook, raw, timestamp=now, signature=signature)
+        assert_refused(refused, 401, "AUTHENTICATION_ERROR")
+    assert kept(db, session) == []
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"[]",
+        b"null",
+        b'{"id"',
+        b"\xff",
+        b'{"x": NaN}',
+        b'{"x": 1e999}',
+        b'{"x": "\\ud800"}',
+        b"[" * 60000,
+        b'{"x": %s}' % (b"9" * 5000),
+    ],
+    ids=lambda raw: raw[:12].decode("latin-1"),
+)
+def test_a_signed_body_that_is_no_event_is_malformed(hook: Api, raw: bytes) -> None:
+    assert_refused(post(hook, raw), 400, "VALIDATION_ERROR")
+
+
+@pytest.mark.parametrize("change", [{"id": None}, {"event_ts": "soon"}, {"id": "\x00"}], ids=str)
+def test_an_event_of_ours_that_cannot_be_kept_is_malformed(
+    hook: Api, db: Connection, session: dict[str, Any], change: dict[str, Any]
+) -> None:
+    raw = json.dumps({**json.loads(told("participant.left", session)), **change}).encode()
+
+    assert_refused(post(hook, raw), 400, "VALIDATION_ERROR")
+    assert kept(db, session) == []
+
+
+def test_a_body_over_the_limit_is_refused_before_it_is_read(hook: Api) -> None:
+    assert_refused(post(hook, b" " * 70_000), 413, "PAYLOAD_TOO_LARGE")
+
+
+# When our side is at fault.
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"",
+        http("503 Unavailable", '{"code":"PGRST002"}'),
+        http("504 Gateway Timeout", "<html>"),
+        http("401 No", '{"code":"PGRST301","message":"JWT expired"}'),
+        http("403 No", '{"code":"42501","message":"x"}'),
+        http("404 No", '{"code":"PGRST202","message":"x"}'),
+    ],
+)
+def test_while_we_cannot_keep_it_daily_is_asked_to_send_it_again(
+    hook_settings: Settings, reply: bytes
+) -> None:
+    with a_server_that_says(reply) as url:
+        api = Api(replace(hook_settings, rest_url=url))
+        assert_refused(post(api, b"{}"), 503, "UPSTREAM_UNAVAILABLE")
+    away = Api(replace(hook_settings, rest_url=f"http://127.0.0.1:{free_port()}"))
+    assert_refused(post(away, b"{}"), 503, "UPSTREAM_UNAVAILABLE")
+
+
+def test_a_key_that_is_not_the_servers_is_our_fault_and_logged_without_the_key(
+    hook_settings: Settings, session: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    for role in ("authenticated", "anon"):
+        key = jwt.encode({"role": role, "exp": int(time.time()) + 600}, SECRET, "HS256")
+        api = Api(replace(hook_settings, secret_key=key))
+
+        refused = post(api, told("meeting.started", session))
+
+        assert_refused(refused, 503, "UPSTREAM_UNAVAILABLE")
+        assert key not in caplog.text
+    assert HOOK_SECRET.decode() not in caplog.text
+    assert caplog.text.count("record_video_event: AUTHORIZATION_ERROR") == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "headers"),
+    [
+        ("sb_secret_new", {"apikey": "sb_secret_new", "authorization": None}),
+        ("older.jwt.key", {"apikey": "older.jwt.key", "authorization": "Bearer older.jwt.key"}),
+    ],
+)
+def test_a_key_of_today_is_the_apikey_alone_and_an_older_one_is_a_token_too(
+    hook_settings: Settings, key: str, headers: dict[str, str | None]
+) -> None:
+    heard: list[bytes] = []
+    with a_server_that_says(http("200 OK", '[{"recorded":true}]'), heard) as url:
+        api = Api(replace(hook_settings, rest_url=url, secret_key=key))
+        assert post(api, b"{}").json["recorded"] is True
+
+    lines = [line.partition(": ") for line in heard[0].decode().split("\r\n")]
+    sent = {name.lower(): value for name, _, value in lines}
+    assert {name: sent.get(name) for name in headers} == headers

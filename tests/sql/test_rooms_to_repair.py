@@ -1,0 +1,182 @@
+"""Which rooms are missing, wrong or nobody's: SQL compares what stands with what sessions need."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.people import (
+    Connection,
+    Person,
+    Row,
+    act_as,
+    approve,
+    call,
+    change,
+    contents,
+    give_credits,
+    propose,
+)
+
+
+@pytest.fixture
+def session(db: Connection, therapist: Person, client: Person) -> Row:
+    """An approved session, tomorrow."""
+    give_credits(db, client, 3)
+    return approve(db, client, propose(db, therapist, client))
+
+
+def room_of(session_id: UUID) -> str:
+    """Return the name of a session's room."""
+    return f"s-{session_id.hex}"
+
+
+def room_for(db: Connection, session: Row) -> dict[str, Any]:
+    """Return the room that a session needs."""
+    [wanted] = db.execute(
+        "select session_approval.room_for(%s) as room", (session["id"],)
+    ).fetchall()
+    room: dict[str, Any] = wanted["room"]
+    return room
+
+
+def repairs(db: Connection, *standing: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what is to be done with these rooms standing."""
+    rows = db.execute(
+        "select * from session_approval.rooms_to_repair(%s) order by act", (json.dumps(standing),)
+    )
+    return [(row["act"], row["room"]) for row in rows]
+
+
+def test_an_approved_session_without_a_room_has_one_made(db: Connection, session: Row) -> None:
+    assert repairs(db) == [("make", room_for(db, session))]
+
+
+def test_a_room_that_is_as_it_should_be_is_left_alone(db: Connection, session: Row) -> None:
+    assert repairs(db, room_for(db, session)) == []
+
+
+def test_a_proposed_instant_session_has_its_room_made_and_a_scheduled_one_has_none(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    propose(db, therapist, client)
+    instant = propose(db, therapist, client, p_is_instant=True)
+    wanted = room_for(db, instant)
+
+    assert repairs(db) == [("make", wanted)]
+    assert repairs(db, {**wanted, "opens_at": None}) == []
+
+
+def test_a_session_of_the_old_code_keeps_the_room_it_has_and_gets_none_before_somebody_joins(
+    db: Connection, therapist: Person, client: Person, now: datetime
+) -> None:
+    [session] = db.execute(
+        "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+        " values (%s, %s, %s, %s) returning id",
+        (client.id, therapist.id, now, now + timedelta(minutes=30)),
+    ).fetchall()
+
+    assert repairs(db) == []
+    assert repairs(db, room_for(db, session)) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"closes_at": 4_000_000_000},
+        {"closes_at": None},
+        {"max_participants": 3},
+        {"max_participants": None},
+        {"opens_at": 1_700_000_000},
+        {"opens_at": None},
+    ],
+    ids=str,
+)
+def test_a_room_with_other_times_or_places_is_mended(
+    db: Connection, session: Row, wrong: dict[str, Any]
+) -> None:
+    wanted = room_for(db, session)
+
+    assert repairs(db, {**wanted, **wrong}) == [("mend", wanted)]
+
+
+def test_a_proposed_instant_sessions_room_must_be_open_already(
+    db: Connection, therapist: Person, client: Person, now: datetime
+) -> None:
+    wanted = room_for(db, propose(db, therapist, client, p_is_instant=True))
+    hour = timedelta(hours=1)
+
+    for opens_at, acts in ((now + hour, [("mend", wanted)]), (now - hour, [])):
+        assert repairs(db, {**wanted, "opens_at": int(opens_at.timestamp())}) == acts
+
+
+@pytest.mark.parametrize("how", ["cancelled", "completed", "no_show", "over"])
+def test_the_room_of_a_session_that_needs_none_is_deleted(
+    db: Connection, session: Row, now: datetime, how: str
+) -> None:
+    room = room_for(db, session)
+    past = {"start_time": now - timedelta(minutes=30), "end_time": now}
+    change(db, "sessions", session["id"], **(past if how == "over" else {"status": how}))
+
+    assert repairs(db, room) == [("delete", {"name": room["name"]})]
+
+
+def test_an_instant_proposal_that_nobody_answered_leaves_no_room(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client, p_is_instant=True)
+    room = room_for(db, session)
+    change(db, "sessions", session["id"], approval_expires_at="now")
+
+    assert repairs(db, room) == [("delete", {"name": room["name"]})]
+
+
+def test_the_room_of_a_session_that_was_deleted_is_still_known_as_ours(
+    db: Connection, session: Row
+) -> None:
+    db.execute("delete from public.sessions where id = %s", (session["id"],))
+
+    name = room_of(session["id"])
+    assert repairs(db, {"name": name}) == [("delete", {"name": name})]
+
+
+def test_the_rooms_of_others_are_left_alone_also_those_named_like_ours(
+    db: Connection, session: Row
+) -> None:
+    call(db, _client(db, session), "cancel_session", p_session_id=session["id"])
+    others = [
+        {"name": room_of(uuid4())},  # another installation's
+        {"name": "daily-standup"},
+        {"name": f"x{room_of(session['id'])}"},
+        {"name": f"{room_of(session['id'])}x"},
+        {"name": room_of(session["id"]).upper()},
+        {"name": ""},
+        {},
+    ]
+
+    assert repairs(db, *others) == []
+
+
+def test_looking_changes_nothing_and_is_for_the_owner(db: Connection, session: Row) -> None:
+    before = contents(db)
+    repairs(db, {"name": room_of(session["id"])})
+    assert contents(db) == before
+
+    for role in ("anon", "authenticated", "service_role"):
+        with (
+            pytest.raises(psycopg.errors.InsufficientPrivilege),
+            db.transaction(),
+            act_as(db, None, role),
+        ):
+            db.execute("select session_approval.rooms_to_repair('[]')")
+
+
+def _client(db: Connection, session: Row) -> Person:
+    [found] = db.execute(
+        "select id, email, full_name, user_type from public.users where id = %s",
+        (session["user_id"],),
+    ).fetchall()
+    return Person(**found)

@@ -15,11 +15,10 @@ security invoker
 set search_path = ''
 as $$
   with wanted as materialized (
-    select
-      session_approval.room_for(s.id) as room,
-      s.approved_at is not null or s.is_instant is true as is_made_beforehand
-    from public.sessions s
-    where s.status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')
+    select o.room, o.approved_at is not null or o.is_instant as is_made_beforehand
+    from session_approval.session_outcomes o
+    where o.status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')
+      and o.room is not null
   ),
   standing as (
     select
@@ -34,17 +33,16 @@ as $$
     wanted.room
   from wanted
   left join standing on standing.room -> 'name' = wanted.room -> 'name'
-  where wanted.room is not null
-    and case
-      when standing.room is null then wanted.is_made_beforehand
-      else (wanted.room -> 'closes_at', wanted.room -> 'max_participants')
-          is distinct from (standing.room -> 'closes_at', standing.room -> 'max_participants')
-        or case
-          when wanted.room ->> 'opens_at' is null
-            then to_timestamp((standing.room ->> 'opens_at')::bigint) > now()
-          else wanted.room -> 'opens_at' is distinct from standing.room -> 'opens_at'
-        end is true
-    end
+  where case
+    when standing.room is null then wanted.is_made_beforehand
+    else (wanted.room -> 'closes_at', wanted.room -> 'max_participants')
+        is distinct from (standing.room -> 'closes_at', standing.room -> 'max_participants')
+      or case
+        when wanted.room ->> 'opens_at' is null
+          then to_timestamp((standing.room ->> 'opens_at')::bigint) > now()
+        else wanted.room -> 'opens_at' is distinct from standing.room -> 'opens_at'
+      end is true
+  end
 
   union all
 

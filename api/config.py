@@ -10,7 +10,7 @@ from dotenv import load_dotenv
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
 RPC_TIMEOUT = 10.0  # for Supabase to answer one call
-JWKS_TIMEOUT = 3.0  # to fetch the project's public keys
+JWKS_TIMEOUT = 3.0  # in all, to fetch the project's public keys
 ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
 
 MAX_BODY_BYTES = 64 * 1024
@@ -32,6 +32,8 @@ class Settings:
     jwt_secret: str | None
     jwks_url: str
     jwt_issuer: str
+    refuse_anonymous: bool
+    therapist_aal: str | None
     daily_api_key: str | None
     daily_domain_id: str | None
     daily_api_url: str
@@ -75,6 +77,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         wrong.append("SUPABASE_JWT_SECRET is shorter than 32 characters: HS256 needs that many")
     if jwt_secret is not None and value("SUPABASE_JWKS_URL") is not None:
         wrong.append("SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set: keep the one in use")
+    refuse_anonymous = (value("REFUSE_ANONYMOUS") or "false").lower()
+    if refuse_anonymous not in ("true", "false"):
+        wrong.append(f"REFUSE_ANONYMOUS is neither true nor false: {refuse_anonymous!r}")
+    therapist_aal = value("THERAPIST_AAL")
+    if therapist_aal not in (None, "aal2"):
+        wrong.append(f"THERAPIST_AAL is not aal2, the only level to ask for: {therapist_aal!r}")
     port = value("PORT") or "8000"
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
@@ -87,6 +95,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jwt_secret=jwt_secret,
         jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        refuse_anonymous=refuse_anonymous == "true",
+        therapist_aal=therapist_aal,
         daily_api_key=value("DAILY_API_KEY"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),

@@ -39,6 +39,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
                 "SUPABASE_JWKS_URL": "https://project.supabase.co/keys",
                 "DAILY_API_URL": "ftp://daily",
                 "PORT": "http",
+                "REFUSE_ANONYMOUS": "maybe",
+                "THERAPIST_AAL": "2",
             }
         )
     for name in (
@@ -48,6 +50,8 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "are both set",
         "DAILY_API_URL is not",
         "PORT is not",
+        "REFUSE_ANONYMOUS is neither",
+        "THERAPIST_AAL is not",
     ):
         assert name in str(caught.value)
 

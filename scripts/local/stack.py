@@ -80,6 +80,8 @@ class Stack:
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
             "DAILY_DOMAIN_ID": "",
+            "REFUSE_ANONYMOUS": "",
+            "THERAPIST_AAL": "",
         }
 
     def jwt_secret(self) -> str:

@@ -3,7 +3,21 @@
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video
+from api import (
+    auth,
+    credits,
+    errors,
+    headers,
+    health,
+    limits,
+    logs,
+    metrics,
+    rpc,
+    screens,
+    sessions,
+    therapist,
+    video,
+)
 from api.config import MAX_BODY_BYTES, Settings, load_settings
 
 
@@ -19,10 +33,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json = _InOrder(app)
+    logs.register(app)
+    headers.register(app)
     errors.register(app)
+    metrics.register(app, settings)
+    limits.register(app, settings)
     auth.register(app, settings)
     rpc.register(app, settings)
     video.register(app, settings)
-    for part in (therapist, sessions, video, credits, health, screens):
+    for part in (therapist, sessions, video, credits, health, metrics, screens):
         app.register_blueprint(part.routes)
     return app

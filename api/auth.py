@@ -9,6 +9,7 @@ from flask import Flask, current_app, g, request
 from jwt.utils import base64url_decode
 from pydantic import BaseModel, ConfigDict, Field
 
+from api import limits
 from api.config import Settings
 from api.errors import Refusal
 from api.keys import KeysUnavailable, PublicKeys
@@ -65,6 +66,10 @@ class TokenVerifier:
         except (jwt.PyJWTError, ValueError, RecursionError) as error:
             raise _not_signed_in() from error
 
+    def ready(self) -> bool:
+        """Say whether there are keys to verify with."""
+        return isinstance(self._key_source, str) or self._key_source.ready()
+
     def _verify(self, token: str) -> Claims:
         header, _ = (
             json.loads(base64url_decode(part).decode(), object_pairs_hook=_each_name_once)
@@ -111,12 +116,19 @@ def register(app: Flask, settings: Settings) -> None:
 def sign_in() -> None:
     """Verify the request's token and keep it for the calls that are made on its behalf.
 
-    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR (an anonymous user, where refused).
+    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR (an anonymous user, where refused),
+    429 RATE_LIMITED.
     """
     bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
-    if bearer is None:
-        raise _not_signed_in()
-    claims: Claims = current_app.extensions["token_verifier"].verify(bearer[1])
+    try:
+        if bearer is None:
+            raise _not_signed_in()
+        claims: Claims = current_app.extensions["token_verifier"].verify(bearer[1])
+    except Refusal:
+        # By address only here: a good token's request is never refused for its neighbours' sake.
+        limits.count(f"address:{request.remote_addr}")
+        raise
+    limits.count(f"subject:{claims.sub}")
     if claims.is_anonymous and current_app.config["REFUSE_ANONYMOUS"]:
         raise Refusal(403, "AUTHORIZATION_ERROR", "Please sign up first: this needs an account")
     g.token, g.aal = bearer[1], claims.aal

@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
+from limits import parse_many
 
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
 RPC_TIMEOUT = 10.0  # for Supabase to answer one call
 JWKS_TIMEOUT = 3.0  # in all, to fetch the project's public keys
+LIMITS_TIMEOUT = 0.25  # for the rate limits' shared counters, each way
 ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
 
 MAX_BODY_BYTES = 64 * 1024
+DEFAULT_RATE_LIMIT = "1200/minute"  # of one caller, in one worker: a person needs a few
 
 _OLDER_NAMES = {"SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY"}
 
@@ -34,6 +37,9 @@ class Settings:
     jwt_issuer: str
     refuse_anonymous: bool
     therapist_aal: str | None
+    rate_limit: str | None
+    rate_limit_storage_url: str | None
+    metrics_token: str | None
     daily_api_key: str | None
     daily_domain_id: str | None
     daily_api_url: str
@@ -83,6 +89,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     therapist_aal = value("THERAPIST_AAL")
     if therapist_aal not in (None, "aal2"):
         wrong.append(f"THERAPIST_AAL is not aal2, the only level to ask for: {therapist_aal!r}")
+    rate_limit = value("RATE_LIMIT") or DEFAULT_RATE_LIMIT
+    try:
+        parse_many("1/second" if rate_limit == "off" else rate_limit)
+    except ValueError:
+        wrong.append(f"RATE_LIMIT is neither off nor like '100/minute; 1000/hour': {rate_limit!r}")
+    storage_url = value("RATE_LIMIT_STORAGE_URL")
+    if storage_url is not None and urlsplit(storage_url).scheme not in ("redis", "rediss"):
+        wrong.append("RATE_LIMIT_STORAGE_URL is not a redis:// or rediss:// address")
+    metrics_token = value("METRICS_TOKEN")
+    if metrics_token is not None and len(metrics_token) < 16:
+        wrong.append("METRICS_TOKEN is shorter than 16 characters")
     port = value("PORT") or "8000"
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
@@ -97,6 +114,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
         refuse_anonymous=refuse_anonymous == "true",
         therapist_aal=therapist_aal,
+        rate_limit=None if rate_limit == "off" else rate_limit,
+        rate_limit_storage_url=storage_url,
+        metrics_token=metrics_token,
         daily_api_key=value("DAILY_API_KEY"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),

@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, current_app
 
 from api.answers import answer
+from api.errors import Refusal
 
 routes = Blueprint("health", __name__)
 
@@ -15,9 +16,12 @@ def healthz() -> Response:
 
 @routes.get("/readyz")
 def readyz() -> Response:
-    """Say that Supabase answers too.
+    """Say that all which approving needs answers too; video is not among it.
 
-    Refusals: 503 UPSTREAM_UNAVAILABLE.
+    Refusals: 503 UPSTREAM_UNAVAILABLE, whose details tell which part is away.
     """
-    current_app.extensions["supabase"].ping()
-    return answer(status="ok")
+    found = current_app.extensions["supabase"].check()
+    found["keys"] = "ok" if current_app.extensions["token_verifier"].ready() else "away"
+    if set(found.values()) != {"ok"}:
+        raise Refusal(503, "UPSTREAM_UNAVAILABLE", "Not everything that is needed answers", found)
+    return answer(status="ok", **found)

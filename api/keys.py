@@ -58,6 +58,12 @@ class PublicKeys:
             raise KeysUnavailable
         return self._keys.get(kid)
 
+    def ready(self) -> bool:
+        """Say whether there are keys, old ones included; fetch them where there are none."""
+        if self._keys is None:
+            self._wait_for_fetch(unknown=True)
+        return self._keys is not None
+
     def _wait_for_fetch(self, *, unknown: bool) -> None:
         with self._lock:
             flight, now = self._flight, self._clock()

@@ -41,6 +41,9 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
                 "PORT": "http",
                 "REFUSE_ANONYMOUS": "maybe",
                 "THERAPIST_AAL": "2",
+                "RATE_LIMIT": "often",
+                "RATE_LIMIT_STORAGE_URL": "memcached://x",
+                "METRICS_TOKEN": "short",
             }
         )
     for name in (
@@ -52,6 +55,9 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "PORT is not",
         "REFUSE_ANONYMOUS is neither",
         "THERAPIST_AAL is not",
+        "RATE_LIMIT is neither",
+        "RATE_LIMIT_STORAGE_URL is not",
+        "METRICS_TOKEN is shorter",
     ):
         assert name in str(caught.value)
 

@@ -82,6 +82,8 @@ class Stack:
             "DAILY_DOMAIN_ID": "",
             "REFUSE_ANONYMOUS": "",
             "THERAPIST_AAL": "",
+            "RATE_LIMIT": "",
+            "RATE_LIMIT_STORAGE_URL": "",
         }
 
     def jwt_secret(self) -> str:
@@ -135,7 +137,7 @@ class Stack:
             "api",
             [
                 *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{api_port}"),
-                *("--access-logfile", "-", "scripts.local.sign_in:create_app()"),
+                "scripts.local.sign_in:create_app()",
             ],
             f"{self.api_url}/healthz",
         )

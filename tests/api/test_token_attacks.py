@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -20,6 +22,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm, get_default_algorithms
 
 from api import create_app
 from api.config import load_settings
+from tests.api.serving import serving
 
 SECRET = "a secret of this project, longer than thirty-two characters"
 URL = "http://supabase.test"
@@ -535,6 +538,31 @@ def test_a_token_anywhere_but_in_its_header_is_no_token(project: Project) -> Non
     ]
     assert {answer.status_code for answer in answers} == {401}
     assert project.server.calls[before:] == []
+
+
+def test_the_web_server_before_it_joins_no_two_headers_into_one(
+    server: Server, log_file: Path
+) -> None:
+    project = Project("HS256", None, server)  # type: ignore[arg-type] - a process stands for it
+    good = project.token()
+    long = project.token(claims=project.claims(app_metadata={"x": "y" * 8192}))
+    before = len(server.calls)
+    with serving(
+        log_file,
+        SUPABASE_URL=URL,
+        SUPABASE_REST_URL=server.url,
+        SUPABASE_PUBLISHABLE_KEY="sb_publishable_test",
+        SUPABASE_JWT_SECRET=SECRET,
+    ) as served:
+        for headers in (
+            [("Authorization", f"Bearer {good}")] * 2,
+            [("Authorization", f"Bearer {good}"), ("authorization", "Bearer x")],
+            [("Authorization", "Basic eDp5"), ("Authorization", f"Bearer {good}")],
+            [("Authorization", f"Bearer {long}")],
+        ):
+            answer = httpx.get(f"{served.url}/api/credits/user", headers=headers)
+            assert answer.status_code == 401, answer.text
+    assert server.calls[before:] == []
 
 
 def test_all_of_it_together_fetched_the_keys_a_handful_of_times(

@@ -34,7 +34,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json = _InOrder(app)
     logs.register(app)
-    headers.register(app)
+    headers.register(app, settings)
     errors.register(app)
     metrics.register(app, settings)
     limits.register(app, settings)

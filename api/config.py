@@ -1,6 +1,7 @@
 """The environment, read once into one frozen Settings: the only reader of os.environ."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -19,6 +20,11 @@ MAX_BODY_BYTES = 64 * 1024
 DEFAULT_RATE_LIMIT = "1200/minute"  # of one caller, in one worker: a person needs a few
 
 _OLDER_NAMES = {"SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY"}
+
+# As a browser writes it: in small letters, without a path, and without the scheme's own port.
+_ORIGIN = re.compile(
+    r"(http(?!.*:80$)|https(?!.*:443$))://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+)
 
 
 class ConfigurationError(Exception):
@@ -40,6 +46,7 @@ class Settings:
     rate_limit: str | None
     rate_limit_storage_url: str | None
     metrics_token: str | None
+    allowed_origins: tuple[str, ...]
     daily_api_key: str | None
     daily_domain_id: str | None
     daily_api_url: str
@@ -100,6 +107,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     metrics_token = value("METRICS_TOKEN")
     if metrics_token is not None and len(metrics_token) < 16:
         wrong.append("METRICS_TOKEN is shorter than 16 characters")
+    origins = [
+        origin.strip() for origin in (value("ALLOWED_ORIGINS") or "").split(",") if origin.strip()
+    ]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            wrong.append(
+                f"ALLOWED_ORIGINS has {origin!r}: each is scheme://host or scheme://host:port"
+            )
     port = value("PORT") or "8000"
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
@@ -117,6 +132,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         rate_limit=None if rate_limit == "off" else rate_limit,
         rate_limit_storage_url=storage_url,
         metrics_token=metrics_token,
+        allowed_origins=tuple(origins),
         daily_api_key=value("DAILY_API_KEY"),
         daily_domain_id=value("DAILY_DOMAIN_ID"),
         daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),

@@ -62,6 +62,38 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         assert name in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "app.example.org",
+        "https://app.example.org/",
+        "https://app.example.org/path",
+        "https://*.example.org",
+        "https://App.example.org",
+        "https://app.example.org:443",
+        "http://app.example.org:80",
+        "https://user@app.example.org",
+        "https://",
+        "https://[::1]:3000",
+        "ftp://app.example.org",
+        "https://a.example.org https://b.example.org",
+    ],
+)
+def test_an_origin_that_no_browser_would_send_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="ALLOWED_ORIGINS has"):
+        load_settings({**GOOD, "ALLOWED_ORIGINS": f"https://good.example.org,{origin}"})
+
+
+def test_origins_are_a_list_and_off_by_default() -> None:
+    listed = load_settings(
+        {**GOOD, "ALLOWED_ORIGINS": "https://app.example.org, http://localhost:3000,"}
+    )
+    assert listed.allowed_origins == ("https://app.example.org", "http://localhost:3000")
+    assert load_settings(GOOD).allowed_origins == ()
+
+
 def test_settings_do_not_print_their_secrets() -> None:
     settings = load_settings({**GOOD, "SUPABASE_JWT_SECRET": "s" * 40, "DAILY_API_KEY": "k" * 40})
     assert "s" * 40 not in repr(settings)

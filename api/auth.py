@@ -124,9 +124,10 @@ def sign_in() -> None:
         if bearer is None:
             raise _not_signed_in()
         claims: Claims = current_app.extensions["token_verifier"].verify(bearer[1])
-    except Refusal:
+    except Refusal as refusal:
         # By address only here: a good token's request is never refused for its neighbours' sake.
-        limits.count(f"address:{request.remote_addr}")
+        if refusal.status == 401:
+            limits.count(f"address:{request.remote_addr}")
         raise
     limits.count(f"subject:{claims.sub}")
     if claims.is_anonymous and current_app.config["REFUSE_ANONYMOUS"]:

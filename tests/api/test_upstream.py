@@ -83,6 +83,14 @@ def test_not_ready_tells_which_part_is_away(
     assert details["keys"] == "ok"
 
 
+def test_many_looks_at_once_ask_supabase_once(settings: Settings) -> None:
+    with a_server_that_says(http("401 No", '{"code":"42501","message":"x"}')) as url:
+        api = Api(replace(settings, rest_url=url))
+        assert api.get("/readyz").status_code == 200
+    # It has gone since, and is not asked again at once.
+    assert api.get("/readyz").status_code == 200
+
+
 def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/keys"
     api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))

@@ -34,12 +34,16 @@ class KeyServer:
         self.go = threading.Event()
         self.go.set()
         self.trickle = False
+        self.drip_head = False
         said = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 said.asked += 1
                 said.go.wait(20)
+                for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 60 if said.drip_head else b"":
+                    self.wfile.write(bytes([byte]))
+                    time.sleep(0.1)
                 self.send_response(said.status)
                 if said.status == 302:
                     self.send_header("Location", "/elsewhere")
@@ -166,13 +170,14 @@ def test_many_threads_make_one_fetch(server: KeyServer, keys: PublicKeys) -> Non
     assert server.asked == 1
 
 
-@pytest.mark.parametrize("slow", ["silent", "a byte at a time"])
+@pytest.mark.parametrize("slow", ["silent", "a byte at a time", "a header's byte at a time"])
 def test_nobody_waits_longer_than_three_seconds_however_many_wait(
     server: KeyServer, keys: PublicKeys, slow: str
 ) -> None:
     if slow == "silent":
         server.go.clear()
     server.trickle = True
+    server.drip_head = "header" in slow
 
     def ask(_: int) -> float:
         began = time.monotonic()

@@ -41,16 +41,16 @@ class Settings:
     jwt_secret: str | None
     jwks_url: str
     jwt_issuer: str
+    daily_api_key: str | None
+    daily_domain_id: str | None
+    daily_api_url: str
+    port: int
     refuse_anonymous: bool
     therapist_aal: str | None
     rate_limit: str | None
     rate_limit_storage_url: str | None
     metrics_token: str | None
     allowed_origins: tuple[str, ...]
-    daily_api_key: str | None
-    daily_domain_id: str | None
-    daily_api_url: str
-    port: int
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
@@ -90,6 +90,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         wrong.append("SUPABASE_JWT_SECRET is shorter than 32 characters: HS256 needs that many")
     if jwt_secret is not None and value("SUPABASE_JWKS_URL") is not None:
         wrong.append("SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set: keep the one in use")
+    port = value("PORT") or "8000"
+    if not (port.isdigit() and 0 < int(port) < 65536):
+        wrong.append(f"PORT is not a port number: {port!r}")
+        port = "8000"
     refuse_anonymous = (value("REFUSE_ANONYMOUS") or "false").lower()
     if refuse_anonymous not in ("true", "false"):
         wrong.append(f"REFUSE_ANONYMOUS is neither true nor false: {refuse_anonymous!r}")
@@ -115,10 +119,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             wrong.append(
                 f"ALLOWED_ORIGINS has {origin!r}: each is scheme://host or scheme://host:port"
             )
-    port = value("PORT") or "8000"
-    if not (port.isdigit() and 0 < int(port) < 65536):
-        wrong.append(f"PORT is not a port number: {port!r}")
-        port = "8000"
     base = supabase_url or "http://missing"
     settings = Settings(
         supabase_url=supabase_url,
@@ -127,16 +127,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jwt_secret=jwt_secret,
         jwks_url=url("SUPABASE_JWKS_URL", f"{base}/auth/v1/.well-known/jwks.json"),
         jwt_issuer=value("SUPABASE_JWT_ISSUER") or f"{base}/auth/v1",
+        daily_api_key=value("DAILY_API_KEY"),
+        daily_domain_id=value("DAILY_DOMAIN_ID"),
+        daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
+        port=int(port),
         refuse_anonymous=refuse_anonymous == "true",
         therapist_aal=therapist_aal,
         rate_limit=None if rate_limit == "off" else rate_limit,
         rate_limit_storage_url=storage_url,
         metrics_token=metrics_token,
         allowed_origins=tuple(origins),
-        daily_api_key=value("DAILY_API_KEY"),
-        daily_domain_id=value("DAILY_DOMAIN_ID"),
-        daily_api_url=url("DAILY_API_URL", "https://api.daily.co/v1"),
-        port=int(port),
     )
     if wrong:
         raise ConfigurationError(

@@ -13,7 +13,6 @@ from urllib.parse import quote
 import httpx
 import jwt
 
-from api import metrics
 from api.config import ROOM_TIMEOUT, Settings
 
 log = logging.getLogger(__name__)
@@ -175,6 +174,5 @@ def _room(answer: Answer | None, name: str) -> Room:
 def _refusal(status: int, answer: Answer, kind: Kind | None = None) -> RoomUnavailable:
     kind, word = kind or _KINDS.get(status, "away"), str(answer.get("error"))
     word = word if re.fullmatch("[a-z-]{1,40}", word) else "unknown"
-    metrics.VIDEO_FAULTS.labels(kind).inc()
     log.warning("video provider: kind=%s status=%s error=%s", kind, status, word)
     return RoomUnavailable(kind)

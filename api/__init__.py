@@ -3,7 +3,22 @@
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import auth, credits, errors, health, rpc, screens, sessions, therapist, video, webhook
+from api import (
+    auth,
+    credits,
+    errors,
+    headers,
+    health,
+    limits,
+    logs,
+    metrics,
+    rpc,
+    screens,
+    sessions,
+    therapist,
+    video,
+    webhook,
+)
 from api.config import MAX_BODY_BYTES, Settings, load_settings
 
 
@@ -19,11 +34,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     app.json = _InOrder(app)
+    logs.register(app)
+    headers.register(app, settings)
     errors.register(app)
+    metrics.register(app, settings)
+    limits.register(app, settings)
     auth.register(app, settings)
     rpc.register(app, settings)
     video.register(app, settings)
-    for part in (therapist, sessions, video, credits, health, screens):
+    for part in (therapist, sessions, video, credits, health, metrics, screens):
         app.register_blueprint(part.routes)
     webhook.register(app, settings)
     return app

@@ -2,24 +2,33 @@
 
 import base64
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
+from limits import parse_many
 
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
 RPC_TIMEOUT = 10.0  # for Supabase to answer one call
-JWKS_TIMEOUT = 3.0  # to fetch the project's public keys
+JWKS_TIMEOUT = 3.0  # in all, to fetch the project's public keys
+LIMITS_TIMEOUT = 0.25  # for the rate limits' shared counters, each way
 ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
 
 MAX_BODY_BYTES = 64 * 1024
+DEFAULT_RATE_LIMIT = "1200/minute"  # of one caller, in one worker: a person needs a few
 
 _OLDER_NAMES = {
     "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY",
     "SUPABASE_SECRET_KEY": "SUPABASE_SERVICE_ROLE_KEY",
 }
+
+# As a browser writes it: in small letters, without a path, and without the scheme's own port.
+_ORIGIN = re.compile(
+    r"(http(?!.*:80$)|https(?!.*:443$))://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
+)
 
 
 class ConfigurationError(Exception):
@@ -46,6 +55,12 @@ class Settings:
     jitsi_app_id: str | None
     jitsi_app_secret: str | None
     port: int
+    refuse_anonymous: bool
+    therapist_aal: str | None
+    rate_limit: str | None
+    rate_limit_storage_url: str | None
+    metrics_token: str | None
+    allowed_origins: tuple[str, ...]
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
@@ -96,6 +111,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if not (port.isdigit() and 0 < int(port) < 65536):
         wrong.append(f"PORT is not a port number: {port!r}")
         port = "8000"
+    refuse_anonymous = (value("REFUSE_ANONYMOUS") or "false").lower()
+    if refuse_anonymous not in ("true", "false"):
+        wrong.append(f"REFUSE_ANONYMOUS is neither true nor false: {refuse_anonymous!r}")
+    therapist_aal = value("THERAPIST_AAL")
+    if therapist_aal not in (None, "aal2"):
+        wrong.append(f"THERAPIST_AAL is not aal2, the only level to ask for: {therapist_aal!r}")
+    rate_limit = value("RATE_LIMIT") or DEFAULT_RATE_LIMIT
+    try:
+        parse_many("1/second" if rate_limit == "off" else rate_limit)
+    except ValueError:
+        wrong.append(f"RATE_LIMIT is neither off nor like '100/minute; 1000/hour': {rate_limit!r}")
+    storage_url = value("RATE_LIMIT_STORAGE_URL")
+    if storage_url is not None and urlsplit(storage_url).scheme not in ("redis", "rediss"):
+        wrong.append("RATE_LIMIT_STORAGE_URL is not a redis:// or rediss:// address")
+    metrics_token = value("METRICS_TOKEN")
+    if metrics_token is not None and len(metrics_token) < 16:
+        wrong.append("METRICS_TOKEN is shorter than 16 characters")
+    origins = [
+        origin.strip() for origin in (value("ALLOWED_ORIGINS") or "").split(",") if origin.strip()
+    ]
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            wrong.append(
+                f"ALLOWED_ORIGINS has {origin!r}: each is scheme://host or scheme://host:port"
+            )
     base = supabase_url or "http://missing"
     settings = Settings(
         supabase_url=supabase_url,
@@ -114,6 +154,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         jitsi_app_id=value("JITSI_APP_ID"),
         jitsi_app_secret=jitsi_app_secret,
         port=int(port),
+        refuse_anonymous=refuse_anonymous == "true",
+        therapist_aal=therapist_aal,
+        rate_limit=None if rate_limit == "off" else rate_limit,
+        rate_limit_storage_url=storage_url,
+        metrics_token=metrics_token,
+        allowed_origins=tuple(origins),
     )
     if wrong:
         raise ConfigurationError(

@@ -4,7 +4,7 @@ import logging
 import traceback
 from typing import Any
 
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, g, jsonify
 from werkzeug.exceptions import HTTPException
 
 _log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ def register(app: Flask) -> None:
 
 
 def _shape(status: int, code: str, message: str, details: Any = None) -> Response:
+    g.code = code  # for the log's line and the metrics
     body = {"success": False, "error": message, "code": code, "details": details}
     response = jsonify(body)
     response.status_code = status
@@ -49,6 +50,8 @@ def _refused(refusal: Refusal) -> Response:
     response = _shape(refusal.status, refusal.code, refusal.message, refusal.details)
     if refusal.status == 401:
         response.headers["WWW-Authenticate"] = "Bearer"
+    if refusal.status == 429:
+        response.headers["Retry-After"] = str(refusal.details["retry_after"])
     return response
 
 

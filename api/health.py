@@ -1,10 +1,15 @@
 """The routes of whoever runs the API: is it up, and can it reach what it needs."""
 
+import time
+
 from flask import Blueprint, Response, current_app
 
 from api.answers import answer
+from api.errors import Refusal
 
 routes = Blueprint("health", __name__)
+
+_SECONDS = 2.0  # for which a look holds: whoever asks for more asks Supabase no more often
 
 
 @routes.get("/healthz")
@@ -15,9 +20,21 @@ def healthz() -> Response:
 
 @routes.get("/readyz")
 def readyz() -> Response:
-    """Say that Supabase answers too.
+    """Say that all which approving needs answers too; video is not among it.
 
-    Refusals: 503 UPSTREAM_UNAVAILABLE.
+    Refusals: 503 UPSTREAM_UNAVAILABLE, whose details tell which part is away.
     """
-    current_app.extensions["supabase"].ping()
-    return answer(status="ok")
+    found = _looked_up()
+    if set(found.values()) != {"ok"}:
+        raise Refusal(503, "UPSTREAM_UNAVAILABLE", "Not everything that is needed answers", found)
+    return answer(status="ok", **found)
+
+
+def _looked_up() -> dict[str, str]:
+    """Look at what the API needs, or remember the look of a moment ago."""
+    looked = current_app.extensions.get("readiness")
+    if looked is None or time.monotonic() - looked[0] > _SECONDS:
+        found = current_app.extensions["supabase"].check()
+        found["keys"] = "ok" if current_app.extensions["token_verifier"].ready() else "away"
+        looked = current_app.extensions["readiness"] = (time.monotonic(), found)
+    return dict(looked[1])

@@ -9,6 +9,7 @@ from flask import Flask, current_app, g
 from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
 
+from api import metrics
 from api.config import CONNECT_TIMEOUT, RPC_TIMEOUT, Settings
 from api.errors import Refusal
 
@@ -75,7 +76,8 @@ class Supabase:
             self._url, headers=headers, http_client=self._http, retry_enabled=False
         )
         try:
-            return cast(list[Row], client.rpc(function, parameters).execute().data)
+            with metrics.CALLS.track_inprogress():
+                return cast(list[Row], client.rpc(function, parameters).execute().data)
         except APIError as error:
             raise _refusal(function, error) from error
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
@@ -85,12 +87,27 @@ class Supabase:
             _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
             raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
 
-    def ping(self) -> None:
-        """Return when Supabase answers at all, else refuse with 503 UPSTREAM_UNAVAILABLE."""
+    def check(self) -> dict[str, str]:
+        """Say whether Supabase, its Postgres and our functions there answer.
+
+        Asked is a function that nobody may call without a token: its refusal comes from Postgres.
+        (Supabase answers for its REST API's root without asking Postgres.)
+        """
+        found = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
         try:
-            self._http.head(f"{self._url}/", headers={"apikey": self._apikey}).raise_for_status()
-        except httpx.HTTPError as error:
-            raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
+            answer = self._http.post(
+                f"{self._url}/rpc/get_credits", headers={"apikey": self._apikey}, json={}
+            )
+            code = str(answer.json().get("code"))
+        except (httpx.HTTPError, ValueError, AttributeError):
+            return {**found, "supabase": "away"}
+        if answer.status_code >= 500:
+            return {**found, "postgres": "away"}
+        if code == "PGRST202":
+            return {**found, "postgres": "ok", "functions": "missing"}
+        if code in ("42501", "PGRST302"):  # refused by Postgres; or asked for a token at once
+            return {**found, "postgres": "ok", "functions": "ok"}
+        return {**found, "supabase": f"answers {answer.status_code}"}
 
 
 def register(app: Flask, settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, g
 from pydantic import BaseModel, ConfigDict
 
 from api import auth, rpc
@@ -56,6 +56,7 @@ def approve() -> Response:
     session["credits_balance_after"] = beside["credits_balance_after"]
     session["credits_low"] = beside["credits_low"]
     session["already_approved"] = beside["already_approved"]
+    g.code = "ALREADY_APPROVED" if beside["already_approved"] else "APPROVED"
     return answer(session=session, message=beside["message"], **offer_room(beside["room"]))
 
 

@@ -14,6 +14,7 @@ from api.video import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
 routes.before_request(auth.sign_in)
+routes.before_request(auth.require_therapist_assurance)
 
 
 def _wall_clock(value: time) -> time:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Blueprint, Flask, Response, current_app
 
-from api import auth, rpc
+from api import auth, metrics, rpc
 from api.answers import answer
 from api.bodies import Body, read_body, read_id
 from api.config import Settings
@@ -52,6 +52,7 @@ def _join(session_id: str) -> Response:
         room = _rooms().ensure(joined["room"])
         token = _rooms().token(joined["attendance"])
     except RoomUnavailable as unavailable:
+        metrics.VIDEO_FAULTS.labels(unavailable.kind).inc()
         raise Refusal(503, "ROOM_UNAVAILABLE", unavailable.reason) from unavailable
     return answer(
         room_url=room.url,
@@ -69,6 +70,7 @@ def offer_room(wanted: dict[str, Any] | None) -> dict[str, Any]:
     try:
         room = _rooms().ensure(wanted)
     except RoomUnavailable as unavailable:
+        metrics.VIDEO_FAULTS.labels(unavailable.kind).inc()
         return {"room": None, "room_reason": unavailable.reason}
     return {"room": {"name": room.name, "url": room.url}, "room_reason": None}
 
@@ -79,8 +81,8 @@ def remove_room(ended: dict[str, Any] | None) -> None:
         return
     try:
         _rooms().delete(ended["name"])
-    except RoomUnavailable:
-        return
+    except RoomUnavailable as unavailable:
+        metrics.VIDEO_FAULTS.labels(unavailable.kind).inc()
 
 
 def _rooms() -> VideoProvider:

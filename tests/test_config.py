@@ -44,6 +44,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
                 "DAILY_WEBHOOK_SECRET": "not base64!",
                 "VIDEO_PROVIDER": "pigeons",
                 "PORT": "http",
+                "REFUSE_ANONYMOUS": "maybe",
+                "THERAPIST_AAL": "2",
+                "RATE_LIMIT": "often",
+                "RATE_LIMIT_STORAGE_URL": "memcached://x",
+                "METRICS_TOKEN": "short",
             }
         )
     for name in (
@@ -55,8 +60,45 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         "DAILY_WEBHOOK_SECRET is not",
         "VIDEO_PROVIDER is neither",
         "PORT is not",
+        "REFUSE_ANONYMOUS is neither",
+        "THERAPIST_AAL is not",
+        "RATE_LIMIT is neither",
+        "RATE_LIMIT_STORAGE_URL is not",
+        "METRICS_TOKEN is shorter",
     ):
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "*",
+        "null",
+        "app.example.org",
+        "https://app.example.org/",
+        "https://app.example.org/path",
+        "https://*.example.org",
+        "https://App.example.org",
+        "https://app.example.org:443",
+        "http://app.example.org:80",
+        "https://user@app.example.org",
+        "https://",
+        "https://[::1]:3000",
+        "ftp://app.example.org",
+        "https://a.example.org https://b.example.org",
+    ],
+)
+def test_an_origin_that_no_browser_would_send_is_refused(origin: str) -> None:
+    with pytest.raises(ConfigurationError, match="ALLOWED_ORIGINS has"):
+        load_settings({**GOOD, "ALLOWED_ORIGINS": f"https://good.example.org,{origin}"})
+
+
+def test_origins_are_a_list_and_off_by_default() -> None:
+    listed = load_settings(
+        {**GOOD, "ALLOWED_ORIGINS": "https://app.example.org, http://localhost:3000,"}
+    )
+    assert listed.allowed_origins == ("https://app.example.org", "http://localhost:3000")
+    assert load_settings(GOOD).allowed_origins == ()
 
 
 def test_settings_do_not_print_their_secrets() -> None:

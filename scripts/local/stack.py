@@ -83,6 +83,10 @@ class Stack:
             "SUPABASE_JWKS_URL": "",
             "SUPABASE_JWT_ISSUER": "",
             "DAILY_DOMAIN_ID": "",
+            "REFUSE_ANONYMOUS": "",
+            "THERAPIST_AAL": "",
+            "RATE_LIMIT": "",
+            "RATE_LIMIT_STORAGE_URL": "",
         }
 
     def jwt_secret(self) -> str:
@@ -136,7 +140,7 @@ class Stack:
             "api",
             [
                 *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{api_port}"),
-                *("--access-logfile", "-", "scripts.local.sign_in:create_app()"),
+                "scripts.local.sign_in:create_app()",
             ],
             f"{self.api_url}/healthz",
         )

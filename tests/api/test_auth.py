@@ -121,3 +121,45 @@ def test_without_a_way_to_the_keys_the_answer_is_503_not_401(settings: Settings)
     api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))
     token = jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "one"})
     assert_refused(send(api, token), 503, "UPSTREAM_UNAVAILABLE")
+
+
+def signed(**changes: Any) -> str:
+    """Return a good token whose claims are changed."""
+    return jwt.encode({**claims(), **changes}, PRIVATE, "ES256", headers={"kid": "one"})
+
+
+def test_anonymous_users_are_let_in_unless_the_installation_refuses_them(
+    asymmetric: Api, settings: Settings, keys: KeyServer
+) -> None:
+    anonymous = signed(is_anonymous=True)
+    assert_refused(send(asymmetric, anonymous), 503, "UPSTREAM_UNAVAILABLE")  # past the gate
+    strict = Api(
+        replace(settings, jwt_secret=None, jwks_url=keys.url, refuse_anonymous=True),
+    )
+    assert_refused(send(strict, anonymous), 403, "AUTHORIZATION_ERROR")
+
+
+@pytest.mark.parametrize("aal", [None, "aal1", "AAL2", "aal3"])
+def test_a_therapist_without_the_assurance_asked_for_is_told_what_to_do(
+    settings: Settings, keys: KeyServer, aal: str | None
+) -> None:
+    api = Api(
+        replace(
+            settings,
+            jwt_secret=None,
+            jwks_url=keys.url,
+            rest_url=f"http://127.0.0.1:{free_port()}",
+            therapist_aal="aal2",
+        )
+    )
+
+    def ask(path: str, token: str) -> Any:
+        return api.http.get(path, headers={"Authorization": f"Bearer {token}"})
+
+    weak = signed() if aal is None else signed(aal=aal)
+    refused = ask("/api/therapist/clients", weak)
+    assert assert_refused(refused, 403, "AUTHORIZATION_ERROR") == {"required_aal": "aal2"}
+    assert "second factor" in refused.json["error"]
+    # Their strong sign-in passes, and so does a client's plain one.
+    assert ask("/api/therapist/clients", signed(aal="aal2")).status_code == 503
+    assert ask("/api/credits/user", weak).status_code == 503

@@ -1,9 +1,5 @@
 """Many requests at once, through the shipped gunicorn configuration: one credit, one answer."""
 
-import os
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from scripts.local import ROOT, free_port
 from scripts.local.postgrest import PostgREST
 from tests import people
 from tests.api.conftest import DAILY_KEY, SECRET, headers_of
+from tests.api.serving import serving
 from tests.people import Connection, Person, give_credits, propose
 
 
@@ -23,39 +19,16 @@ def api_url(
     rest: PostgREST, daily_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """The API as it is deployed: gunicorn with the project's own configuration."""
-    port = free_port()
-    log = tmp_path_factory.mktemp("gunicorn") / "log"
-    environment = {
-        **os.environ,
-        "PORT": str(port),
-        "SUPABASE_URL": "http://supabase.test",
-        "SUPABASE_REST_URL": rest.url,
-        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
-        "SUPABASE_JWT_SECRET": SECRET,
-        "DAILY_API_KEY": DAILY_KEY,
-        "DAILY_API_URL": f"{daily_url}/v1",
-    }
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=output,
-        )
-    url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            httpx.get(f"{url}/healthz", timeout=1)
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
-    yield url
-    process.terminate()
-    process.wait(30)
+    with serving(
+        tmp_path_factory.mktemp("gunicorn") / "log",
+        SUPABASE_URL="http://supabase.test",
+        SUPABASE_REST_URL=rest.url,
+        SUPABASE_PUBLISHABLE_KEY="sb_publishable_test",
+        SUPABASE_JWT_SECRET=SECRET,
+        DAILY_API_KEY=DAILY_KEY,
+        DAILY_API_URL=f"{daily_url}/v1",
+    ) as served:
+        yield served.url
 
 
 def approve_all(

@@ -52,6 +52,54 @@ def test_a_service_that_is_away_is_503_because_nothing_was_done(
     assert api.get("/healthz").status_code == 200
 
 
+def test_ready_means_that_supabase_postgres_functions_and_keys_answer(api: Api) -> None:
+    ready = api.get("/readyz")
+    assert ready.status_code == 200
+    assert ready.json["data"] == {
+        "status": "ok",
+        "supabase": "ok",
+        "postgres": "ok",
+        "functions": "ok",
+        "keys": "ok",
+    }
+
+
+@pytest.mark.parametrize(
+    ("reply", "wrong"),
+    [
+        (http("503 No", '{"code":"PGRST001","message":"x"}'), {"postgres": "away"}),
+        (http("503 No", '{"code":"PGRST002","message":"x"}'), {"postgres": "away"}),
+        (http("502 Bad Gateway", "<html>"), {"supabase": "away"}),
+        (b"", {"supabase": "away"}),
+        (http("404 No", '{"code":"PGRST202","message":"x"}'), {"functions": "missing"}),
+        (http("401 No", '{"message":"Invalid API key"}'), {"supabase": "answers 401"}),
+    ],
+)
+def test_not_ready_tells_which_part_is_away(
+    settings: Settings, reply: bytes, wrong: dict[str, str]
+) -> None:
+    with a_server_that_says(reply) as url:
+        refused = Api(replace(settings, rest_url=url)).get("/readyz")
+    details = assert_refused(refused, 503, "UPSTREAM_UNAVAILABLE")
+    assert wrong.items() <= details.items()
+    assert details["keys"] == "ok"
+
+
+def test_many_looks_at_once_ask_supabase_once(settings: Settings) -> None:
+    with a_server_that_says(http("401 No", '{"code":"42501","message":"x"}')) as url:
+        api = Api(replace(settings, rest_url=url))
+        assert api.get("/readyz").status_code == 200
+    # It has gone since, and is not asked again at once.
+    assert api.get("/readyz").status_code == 200
+
+
+def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> None:
+    nowhere = f"http://127.0.0.1:{free_port()}/keys"
+    api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))
+    details = assert_refused(api.get("/readyz"), 503, "UPSTREAM_UNAVAILABLE")
+    assert (details["functions"], details["keys"]) == ("ok", "away")
+
+
 @pytest.mark.parametrize(
     ("reply", "status", "code"),
     [

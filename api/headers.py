@@ -1,0 +1,45 @@
+"""The headers of every answer: what browsers may do with it, and which origins may read it."""
+
+from flask import Flask, Response, current_app, request
+from flask_cors import CORS
+
+from api.config import Settings
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Add the headers that no route has to think of."""
+    app.before_request(_preflight)
+    app.after_request(_secure)
+    app.config["ALLOWED_ORIGINS"] = settings.allowed_origins
+    if settings.allowed_origins:
+        CORS(
+            app,
+            resources=r"/api/.*",
+            origins=list(settings.allowed_origins),
+            methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+            supports_credentials=False,  # the token is a header: no cookie is ever needed
+            always_send=False,
+            vary_header=False,  # it leaves the header out where an origin is refused: see below
+            max_age=600,
+        )
+
+
+def _preflight() -> Response | None:
+    """Answer OPTIONS before anybody asks for a token: browsers send none with it."""
+    if request.method == "OPTIONS" and request.url_rule is not None:
+        return current_app.make_default_options_response()
+    return None
+
+
+def _secure(response: Response) -> Response:
+    headers = response.headers
+    headers.setdefault("X-Content-Type-Options", "nosniff")
+    headers.setdefault("Referrer-Policy", "no-referrer")
+    if response.is_json:  # somebody's sessions and credits: for them alone, and never a page
+        headers["Cache-Control"] = "no-store"
+        headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+    if current_app.config["ALLOWED_ORIGINS"] and request.path.startswith("/api/"):
+        response.vary.add("Origin")
+    return response

@@ -1,0 +1,113 @@
+"""The project's public keys: one fetch at a time, kept ten minutes, used on while none are had."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Lock
+from typing import Any
+
+import httpx
+import jwt
+
+from api.config import JWKS_TIMEOUT
+
+_log = logging.getLogger(__name__)
+
+_LIFESPAN = 600.0  # seconds for which a set of keys is believed
+_PAUSE = 30.0  # seconds between fetches for unknown names, and after a fetch that failed
+_MAX_BYTES = 64 * 1024
+
+# What a key may be, and the one algorithm that it then verifies. A secret published by mistake
+# (oct) is none, so nobody can sign HS256 with what everybody may read.
+_ALGORITHMS = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
+
+
+class KeysUnavailable(Exception):
+    """No key was ever fetched, and now none can be."""
+
+
+class PublicKeys:
+    """A project's key set; each key verifies one algorithm."""
+
+    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Name where the keys are; the first token fetches them."""
+        self._url = url
+        self._clock = clock
+        self._http = httpx.Client(timeout=JWKS_TIMEOUT)
+        # A socket's timeout bounds one read, not the whole answer: so the fetch runs in a thread
+        # that callers can stop waiting for. One thread, so one fetch at a time.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
+        self._lock = Lock()
+        self._keys: dict[str, jwt.PyJWK] | None = None
+        self._fetch_from = 0.0  # the clock's time at which the keys are next fetched
+        self._unknown_from = 0.0  # and from when on an unknown name is a reason to do so before
+        self._flight: Future[None] | None = None
+        self._deadline = 0.0
+
+    def find(self, kid: str) -> jwt.PyJWK | None:
+        """Return the key of this name, None when the project has none such, or KeysUnavailable.
+
+        Waits for a fetch, 3 s at most; with a known key only the caller that began it waits.
+        """
+        key = (self._keys or {}).get(kid)
+        if key is None or self._clock() >= self._fetch_from:
+            self._wait_for_fetch(unknown=key is None)
+        if self._keys is None:
+            raise KeysUnavailable
+        return self._keys.get(kid)
+
+    def ready(self) -> bool:
+        """Say whether there are keys, old ones included; fetch them where there are none."""
+        if self._keys is None:
+            self._wait_for_fetch(unknown=True)
+        return self._keys is not None
+
+    def _wait_for_fetch(self, *, unknown: bool) -> None:
+        with self._lock:
+            flight, now = self._flight, self._clock()
+            if flight is None or flight.done():
+                if self._keys is not None:
+                    if now < self._fetch_from and not (unknown and now >= self._unknown_from):
+                        return
+                    self._unknown_from = now + _PAUSE
+                self._fetch_from = now + _PAUSE  # unless it brings keys
+                self._deadline = time.monotonic() + JWKS_TIMEOUT
+                flight = self._flight = self._thread.submit(self._fetch, self._deadline)
+            elif not unknown:
+                return
+        wait([flight], max(0.0, self._deadline - time.monotonic()))
+
+    def _fetch(self, deadline: float) -> None:
+        raw = b""
+        try:
+            with self._http.stream("GET", self._url) as response:
+                response.raise_for_status()
+                for chunk in response.iter_bytes():
+                    raw += chunk
+                    if len(raw) > _MAX_BYTES or time.monotonic() > deadline:
+                        raise TimeoutError
+            keys = dict(filter(None, map(_key, json.loads(raw)["keys"])))
+        except Exception as error:  # whatever it was: the keys at hand are used on
+            _log.warning("public keys: %s", type(error).__name__)
+            return
+        if not keys:
+            _log.warning("public keys: none for ES256 or RS256; is SUPABASE_JWT_SECRET missing?")
+        self._keys, self._fetch_from = keys, self._clock() + _LIFESPAN
+
+
+def _key(published: dict[str, Any]) -> tuple[str, jwt.PyJWK] | None:
+    """Return a key with its name, None for one that is not for verifying tokens."""
+    algorithm = _ALGORITHMS.get((published.get("kty", ""), published.get("crv")))
+    kid = published.get("kid")
+    if algorithm is None or not isinstance(kid, str):
+        return None
+    if published.get("alg", algorithm) != algorithm or published.get("use", "sig") != "sig":
+        return None
+    if "verify" not in published.get("key_ops", ["verify"]):
+        return None
+    try:
+        return kid, jwt.PyJWK(published, algorithm)
+    except jwt.PyJWTError:
+        return None

@@ -1,0 +1,87 @@
+"""One line of JSON for each request, and a name for it that every line and answer carries."""
+
+import logging
+import re
+import time
+from typing import Any
+from uuid import uuid4
+
+from flask import Flask, Response, g, has_request_context, request
+
+from api import metrics
+
+_log = logging.getLogger(__name__)
+
+_SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_QUOTES_REQUESTS = re.compile(r"(Invalid request|Error handling request)\b.*", re.DOTALL)
+
+# For logging.config.dictConfig; gunicorn.conf.py hands it to gunicorn.
+CONFIG: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"in_request": {"()": "api.logs.InRequest"}},
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "message"],
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": "time",
+        }
+    },
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout",
+            "formatter": "json",
+            "filters": ["in_request"],
+        }
+    },
+    "root": {"level": "INFO", "handlers": ["stdout"]},
+    "loggers": {
+        "gunicorn.error": {"propagate": True, "handlers": []},
+    },
+}
+
+
+class InRequest(logging.Filter):
+    """Adds the request's id, and takes out what the web server quotes from a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every line pass."""
+        if has_request_context():
+            record.request_id = g.get("request_id")
+        if record.name == "gunicorn.error":
+            message = record.getMessage()
+            record.msg, record.args = _QUOTES_REQUESTS.sub(r"\1", message), ()
+        return True
+
+
+def register(app: Flask) -> None:
+    """Name, measure and log each request."""
+    app.before_request(_begin)
+    app.after_request(_end)
+
+
+def _begin() -> None:
+    g.began = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _SANE_ID.fullmatch(given) else uuid4().hex
+
+
+def _end(response: Response) -> Response:
+    seconds = time.perf_counter() - g.began
+    # The rule and not the path: a path holds ids, and a query whatever somebody wrote into it.
+    route = request.url_rule.rule if request.url_rule else "none"
+    response.headers["X-Request-Id"] = g.request_id
+    metrics.observe(route, response.status_code, seconds)
+    _log.info(
+        "request",
+        extra={
+            "method": request.method,
+            "route": route,
+            "status": response.status_code,
+            "code": g.get("code"),
+            "ms": round(seconds * 1000, 1),
+        },
+    )
+    return response

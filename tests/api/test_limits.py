@@ -1,0 +1,69 @@
+"""How often a caller may ask: each counts alone, and what is not a caller is not counted."""
+
+from dataclasses import replace
+
+import pytest
+
+from api.config import Settings
+from scripts.local import free_port
+from tests.api.conftest import Api, assert_refused
+from tests.people import Person
+
+
+@pytest.fixture
+def strict(settings: Settings) -> Settings:
+    """An installation that lets each caller ask three times a minute."""
+    return replace(settings, rate_limit="3/minute")
+
+
+def test_the_fourth_request_of_three_is_429_and_says_when_to_come_back(
+    strict: Settings, client: Person, stranger: Person
+) -> None:
+    api = Api(strict)
+    for _ in range(3):
+        assert api.get("/api/credits/user", client).status_code == 200
+    refused = api.get("/api/sessions/pending", client)
+    details = assert_refused(refused, 429, "RATE_LIMITED")
+    assert 1 <= details["retry_after"] <= 60
+    assert refused.headers["Retry-After"] == str(details["retry_after"])
+    # Somebody else, behind the same address, is not refused for it.
+    assert api.get("/api/credits/user", stranger).status_code == 200
+
+
+def test_failed_sign_ins_are_counted_by_address_and_keep_nobody_else_out(
+    strict: Settings, client: Person
+) -> None:
+    api = Api(strict)
+    for _ in range(3):
+        assert_refused(api.get("/api/credits/user"), 401, "AUTHENTICATION_ERROR")
+    assert_refused(api.get("/api/credits/user"), 429, "RATE_LIMITED")
+    assert api.get("/api/credits/user", client).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/dashboard/therapy"])
+def test_probes_and_pages_are_not_counted(strict: Settings, path: str) -> None:
+    api = Api(replace(strict, metrics_token="m" * 16))
+    answers = {
+        api.http.get(path, headers={"Authorization": "Bearer " + "m" * 16}).status_code
+        for _ in range(5)
+    }
+    assert answers == {200}
+
+
+def test_limits_can_be_several_or_off(settings: Settings, client: Person) -> None:
+    several = Api(replace(settings, rate_limit="100/minute; 2/hour"))
+    assert [several.get("/api/credits/user", client).status_code for _ in range(3)] == [
+        200,
+        200,
+        429,
+    ]
+    off = Api(replace(settings, rate_limit=None))
+    assert {off.get("/api/credits/user", client).status_code for _ in range(20)} == {200}
+
+
+def test_while_the_shared_counters_are_away_each_worker_counts_for_itself(
+    strict: Settings, client: Person
+) -> None:
+    api = Api(replace(strict, rate_limit_storage_url=f"redis://127.0.0.1:{free_port()}/0"))
+    answers = [api.get("/api/credits/user", client).status_code for _ in range(4)]
+    assert answers == [200, 200, 200, 429]

@@ -9,6 +9,7 @@
 \ir migrations/0006_user_credits.sql
 \ir migrations/0007_credit_ledger.sql
 \ir migrations/0008_session_events.sql
+\ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
 
 \ir functions/room_name.sql
@@ -17,12 +18,15 @@
 \ir views/session_details.sql
 \ir views/session_outcomes.sql
 \ir views/session_histories.sql
+\ir views/held_sessions.sql
+\ir views/double_bookings.sql
 
 \ir functions/refuse.sql
 \ir functions/refuse_unless_pending.sql
 \ir functions/acting_role.sql
 \ir functions/prove_caller.sql
 \ir functions/is_time_zone.sql
+\ir functions/time_zone_of.sql
 \ir functions/local_time_to_instant.sql
 \ir functions/proposed_start.sql
 \ir functions/check_proposal.sql
@@ -38,6 +42,16 @@
 \ir functions/refund_one_credit.sql
 \ir functions/cancellation_terms.sql
 \ir functions/end_proposal.sql
+\ir functions/expire_proposal.sql
+\ir functions/close_session.sql
+\ir functions/was_swept.sql
+\ir functions/calendar_key.sql
+\ir functions/lock_calendars.sql
+\ir functions/busy_sessions.sql
+\ir functions/conflicting_sessions.sql
+\ir functions/free_times.sql
+\ir functions/refuse_if_taken.sql
+\ir functions/hold_slot.sql
 
 \ir functions/create_custom_session.sql
 \ir functions/approve_session_and_deduct_credit.sql
@@ -49,6 +63,7 @@
 \ir functions/list_pending_sessions.sql
 \ir functions/list_sessions.sql
 \ir functions/get_session.sql
+\ir functions/check_availability.sql
 \ir functions/list_clients.sql
 \ir functions/get_credits.sql
 
@@ -60,6 +75,7 @@
 
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
+\ir triggers/sessions_slot.sql
 \ir triggers/user_credits_guard.sql
 \ir triggers/user_credits_ledger.sql
 \ir triggers/credit_ledger_append_only.sql

@@ -101,12 +101,21 @@ def call_as(
         return db.execute(statement, arguments).fetchall()
 
 
+def free_slot(db: Connection) -> datetime:
+    """Return a start that no session here can be in the way of: tomorrow at 10:00 UTC, or later."""
+    [slot] = db.execute(
+        "select greatest(max(s.end_time), 'tomorrow 10:00+00') as at from public.sessions s"
+    ).fetchall()
+    at: datetime = slot["at"]
+    return at
+
+
 def propose(db: Connection, therapist: Person, client: Person, **arguments: Any) -> Row:
-    """Propose a session, tomorrow unless said otherwise, and return it."""
+    """Propose a session, tomorrow after those that are there unless said otherwise, and return it."""
     if not arguments.get("p_is_instant") and not {"p_start_time", "p_session_date"} & set(
         arguments
     ):
-        arguments["p_start_time"] = "tomorrow 10:00+00"
+        arguments["p_start_time"] = free_slot(db)
     [session] = call(db, therapist, "create_custom_session", p_patient_id=client.id, **arguments)
     return session
 

@@ -4,12 +4,14 @@
 -- Caller: the session's client, as the token's subject; service_role and operators for the client they name.
 -- Changes: one session, one lot, one ledger row, one event.
 -- Locks: the session, then the client's lots that can pay in id order, so that approvals of one client
--- queue behind each other and none is refused while another lot would do. Never the therapist.
+-- queue behind each other and none is refused while another lot would do. A proposal that holds its time
+-- already locks no calendar; an instant one locks both before the lots.
 -- Approving again answers the same with already_approved, and takes nothing.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
--- 402 INSUFFICIENT_CREDITS (details: required, available, short_by).
+-- 402 INSUFFICIENT_CREDITS (details: required, available, short_by),
+-- 409 TIME_SLOT_CONFLICT (one of the two is taken by now; details: conflicting_sessions, suggested_times).
 
 create or replace function session_approval.approve_session_and_deduct_credit(
   p_session_id uuid,
@@ -32,12 +34,12 @@ declare
   v_outcome session_approval.session_outcomes;
 begin
   select
-    s.id, s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
-    coalesce(
-      s.duration_minutes, extract(epoch from s.end_time - s.start_time) / 60
-    )::integer as duration_minutes,
+    s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
+    s.therapist_id, case when s.is_instant then now() else s.start_time end as start_time,
+    coalesce(s.duration_minutes, extract(epoch from s.end_time - s.start_time) / 60)::integer
+      as duration_minutes,
     coalesce(s.time_zone, settings.default_time_zone) as time_zone,
-    settings.low_balance,
+    settings.low_balance, settings.block_pending_slots,
     settings.video_base_url || '/' || v_room_name as room_url
   into v_session
   from public.sessions s
@@ -47,8 +49,7 @@ begin
   for no key update of s;
 
   if not found then
-    perform session_approval.refuse(
-      404, 'SESSION_NOT_FOUND', 'Session not found or not pending approval');
+    perform session_approval.refuse(404, 'SESSION_NOT_FOUND', 'Session not found or not pending approval');
   end if;
 
   v_already_approved := v_session.approved_at is not null
@@ -58,8 +59,15 @@ begin
     perform session_approval.refuse_unless_pending(
       v_session.status, v_session.approval_expires_at, v_session.cancellation_reason);
 
+    v_restart := case when v_session.is_instant then v_session.start_time end;
+
+    if v_session.is_instant or not v_session.block_pending_slots then
+      perform session_approval.hold_slot(
+        p_session_id, array[v_session.therapist_id, v_caller.id], v_session.start_time,
+        v_session.start_time + make_interval(mins => v_session.duration_minutes), v_session.time_zone);
+    end if;
+
     v_lot_id := session_approval.debit_one_credit(v_caller.id, p_session_id);
-    v_restart := case when v_session.is_instant then now() end;
 
     perform session_approval.note_status_change(v_caller.id, null);
 
@@ -72,21 +80,17 @@ begin
       daily_room_url = coalesce(v_session.room_url, s.daily_room_url),
       room_name = v_room_name,
       daily_room_name = v_room_name,
-      start_time = coalesce(v_restart, s.start_time),
+      start_time = v_session.start_time,
       end_time = coalesce(
         v_restart + make_interval(mins => v_session.duration_minutes), s.end_time),
       scheduled_date = coalesce(
         (v_restart at time zone v_session.time_zone)::date, s.scheduled_date::date),
       scheduled_time = coalesce(
-        date_trunc('second', v_restart at time zone v_session.time_zone)::time,
-        s.scheduled_time::time)
+        date_trunc('second', v_restart at time zone v_session.time_zone)::time, s.scheduled_time::time)
     where s.id = p_session_id;
   end if;
 
-  select o.*
-  into v_outcome
-  from session_approval.session_outcomes o
-  where o.id = p_session_id;
+  select o.* into v_outcome from session_approval.session_outcomes o where o.id = p_session_id;
 
   v_outcome.credits_balance_after := session_approval.spendable_balance(v_caller.id);
   v_outcome.credits_low := v_outcome.credits_balance_after <= v_session.low_balance;

@@ -9,7 +9,8 @@ create or replace function session_approval.cancellation_terms(
   p_actor_id uuid,
   out refundable boolean,
   out free_until timestamptz,
-  out reason text
+  out reason text,
+  out is_paid boolean
 )
 language sql
 stable
@@ -25,7 +26,8 @@ as $$
       when not terms.by_client then 'The client gets the credit back.'
       when now() <= terms.free_until then 'You get your credit back.'
       else 'It is too late for a refund: the credit stays spent.'
-    end
+    end,
+    terms.is_paid
   from (
     select
       s.status = 'pending_approval'

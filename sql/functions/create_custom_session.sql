@@ -1,13 +1,15 @@
 -- A therapist proposes a session; it waits as pending_approval and costs nothing until approved.
 --
 -- Caller: an active therapist, as the token's subject.
--- Changes: inserts one session. Locks: nothing beyond the new row and its idempotency key.
+-- Changes: inserts one session. Locks: its idempotency key and, for a scheduled one, both people's calendars,
+-- whose time it holds (the trigger session_approval_slot).
 -- A scheduled proposal comes as p_start_time, or as the clock on the wall shows it: p_session_date,
 -- p_session_time and p_time_zone (default: the installation's). An instant one needs no time; its clock
 -- starts on approval. The same person proposing the same under the same p_request_key gets the same session.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
--- 403 AUTHORIZATION_ERROR, 422 IDEMPOTENCY_CONFLICT (same key, other content), 422 NONEXISTENT_LOCAL_TIME.
+-- 403 AUTHORIZATION_ERROR, 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times),
+-- 422 IDEMPOTENCY_CONFLICT (same key, other content), 422 NONEXISTENT_LOCAL_TIME.
 
 create or replace function session_approval.create_custom_session(
   p_patient_id uuid,
@@ -40,7 +42,7 @@ declare
     p_time_zone, (select settings.default_time_zone from session_approval.settings settings));
   v_problems jsonb;
   v_start record;
-  v_kept record;
+  v_session_id uuid;
   v_outcome session_approval.session_outcomes;
 begin
   if v_caller.user_type is distinct from 'therapist' then
@@ -58,12 +60,17 @@ begin
   v_start := session_approval.proposed_start(
     v_is_instant, p_start_time, case when not v_is_instant then p_session_date + p_session_time end,
     v_time_zone);
-  v_kept := session_approval.keep_proposal(
-    v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
-    v_title, p_notes, v_is_instant, p_request_key);
 
-  -- Checked last, so that a retry that arrives after the start still finds its session.
-  if v_kept.is_new and not v_is_instant and v_start.start_time <= now() then
+  -- A retry that arrives after the start still finds its session.
+  if not v_is_instant
+    and v_start.start_time <= now()
+    and not exists (
+      select
+      from public.sessions s
+      where s.created_by = v_caller.id
+        and s.request_key = p_request_key
+    )
+  then
     perform session_approval.refuse(
       400, 'VALIDATION_ERROR', 'The proposal is not valid',
       jsonb_build_object(
@@ -71,10 +78,14 @@ begin
         'must be in the future'));
   end if;
 
+  v_session_id := session_approval.keep_proposal(
+    v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
+    v_title, p_notes, v_is_instant, p_request_key);
+
   select o.*
   into v_outcome
   from session_approval.session_outcomes o
-  where o.id = v_kept.session_id;
+  where o.id = v_session_id;
 
   v_outcome.message := 'Session proposed. Waiting for the client''s approval.' || case
     when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
@@ -114,7 +125,7 @@ comment on function public.create_custom_session(
   uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
 ) is
   'Propose a session to a client, as the signed-in therapist: scheduled (p_start_time, or p_session_date, '
-  'p_session_time and p_time_zone) or instant. Returns the session. Refuses with 400, 401, 403, 422.';
+  'p_session_time and p_time_zone) or instant. Returns the session. Refuses with 400, 401, 403, 409, 422.';
 comment on function session_approval.create_custom_session(
   uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
 ) is 'The room behind public.create_custom_session.';

@@ -1,7 +1,8 @@
 -- The therapist says how a session ended: it took place (completed), or nobody came (no_show).
 --
 -- Caller: the session's therapist, as the token's subject. Locks: the session.
--- From its start on; saying the same again answers the same.
+-- From its start on; saying the same again answers the same. What the sweep closed, not knowing better, is
+-- corrected; a credit that went back stays back.
 --
 -- Refusals: 400 VALIDATION_ERROR (outcome), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
 -- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_FINISHABLE (details: status).
@@ -37,6 +38,11 @@ begin
 
   if v_session.status = 'in_progress'
     or (v_session.status in ('scheduled', 'confirmed') and v_session.start_time <= now())
+    or (
+      v_session.status in ('completed', 'no_show')
+      and v_session.status <> p_outcome
+      and session_approval.was_swept(p_session_id)
+    )
   then
     perform session_approval.note_status_change(v_caller.id, null);
 

@@ -1,10 +1,10 @@
 -- Write a valid proposal down, or find the one that the same person made under the same key: whoever repeats
 -- a proposal gets the session that is there, also after its start.
 --
--- Locks: nothing beyond the new row and its idempotency key. A second request under the same key waits for
--- the first one's transaction.
+-- Locks: the idempotency key, so that a second request under it waits for the first one's transaction; then
+-- both calendars, in the trigger session_approval_slot, unless it is instant.
 --
--- Refusals: 422 IDEMPOTENCY_CONFLICT (same key, other content).
+-- Refusals: 422 IDEMPOTENCY_CONFLICT (same key, other content), 409 TIME_SLOT_CONFLICT.
 
 create or replace function session_approval.keep_proposal(
   p_therapist_id uuid,
@@ -16,15 +16,16 @@ create or replace function session_approval.keep_proposal(
   p_title text,
   p_notes text,
   p_is_instant boolean,
-  p_request_key text,
-  out session_id uuid,
-  out is_new boolean
+  p_request_key text
 )
+returns uuid
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  v_session_id uuid;
 begin
   insert into public.sessions (
     user_id, therapist_id, created_by, status, requires_approval, is_instant, session_type, title,
@@ -44,13 +45,11 @@ begin
     p_request_key
   from session_approval.settings settings
   on conflict (created_by, request_key) where request_key is not null do nothing
-  returning id into session_id;
+  returning id into v_session_id;
 
-  is_new := found;
-
-  if not is_new then
+  if not found then
     select s.id
-    into session_id
+    into v_session_id
     from public.sessions s
     where s.created_by = p_therapist_id
       and s.request_key = p_request_key
@@ -67,14 +66,16 @@ begin
         422, 'IDEMPOTENCY_CONFLICT', 'This idempotency key was used for another proposal');
     end if;
   end if;
+
+  return v_session_id;
 end
 $$;
 
 comment on function session_approval.keep_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
 ) is
-  'Insert a proposal, or find the same one under the same key; says which. 422 when the key was used for '
-  'another one.';
+  'Insert a proposal, or find the same one under the same key; returns its id. 422 when the key was used '
+  'for another one, 409 when the time is taken.';
 
 revoke all on function session_approval.keep_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text

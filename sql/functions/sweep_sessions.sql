@@ -1,5 +1,5 @@
--- Put away what time has ended: proposals that nobody answered, and clients' credits that have expired. Lots
--- of other kinds of account are the application's own affair.
+-- Put away what time has ended: proposals that nobody answered, approved sessions whose end has passed, and
+-- clients' credits that have expired. Sessions and lots of other kinds are the application's own affair.
 --
 -- Caller: service_role, or the owner; every minute or so. Nothing depends on it being punctual, for every
 -- function treats an expired proposal as cancelled and an expired lot as spent.
@@ -7,7 +7,7 @@
 -- and beside approvals: call it again while it answers with 500.
 
 create or replace function session_approval.sweep_sessions()
-returns table (sessions_expired integer, lots_expired integer)
+returns table (sessions_expired integer, lots_expired integer, sessions_closed integer)
 language plpgsql
 volatile
 security definer
@@ -19,6 +19,7 @@ declare
 begin
   sessions_expired := 0;
   lots_expired := 0;
+  sessions_closed := 0;
 
   for v_id in
     select s.id
@@ -29,16 +30,26 @@ begin
     limit 500
     for no key update skip locked
   loop
-    perform session_approval.note_status_change(null, 'Nobody answered in time');
-
-    update public.sessions s
-    set
-      status = 'cancelled',
-      cancellation_reason = 'expired',
-      cancelled_at = s.approval_expires_at
-    where s.id = v_id;
+    perform session_approval.expire_proposal(v_id);
 
     sessions_expired := sessions_expired + 1;
+  end loop;
+
+  for v_id in
+    select s.id
+    from public.sessions s
+    where s.requires_approval
+      and s.status in ('scheduled', 'confirmed', 'in_progress')
+      and s.end_time <= now() - (
+        select settings.finish_after from session_approval.settings settings
+      )
+    order by s.end_time
+    limit 500
+    for no key update skip locked
+  loop
+    perform session_approval.close_session(v_id);
+
+    sessions_closed := sessions_closed + 1;
   end loop;
 
   for v_id in
@@ -61,7 +72,7 @@ end
 $$;
 
 create or replace function public.sweep_sessions()
-returns table (sessions_expired integer, lots_expired integer)
+returns table (sessions_expired integer, lots_expired integer, sessions_closed integer)
 language sql
 volatile
 security invoker

@@ -20,6 +20,7 @@ DOORS = {
     "get_credits",
     "get_session",
     "join_session",
+    "check_availability",
     "list_clients",
     "list_pending_sessions",
     "list_sessions",
@@ -33,6 +34,8 @@ SERVER_DOORS = {
     "sweep_sessions",
 }
 TRIGGERED_AS_OWNER = {
+    "clear_slots",
+    "keep_slot",
     "record_credit_entry",
     "record_session_event",
     "record_truncated_credits",
@@ -124,6 +127,7 @@ def test_functions_that_only_read_are_declared_so(db: Connection) -> None:
     reading = {f["name"] for f in functions if f["provolatile"] != "v" and f["name"] in doors}
 
     assert reading == {
+        "check_availability",
         "get_credits",
         "get_session",
         "list_clients",
@@ -208,6 +212,7 @@ def test_people_reach_the_doors_and_nothing_else(db: Connection) -> None:
 
 def test_the_server_reads_settings_and_history_and_changes_only_settings(db: Connection) -> None:
     assert touchable(db, "service_role") == [
+        "bookings",
         "credit_ledger",
         "session_events",
         "settings",

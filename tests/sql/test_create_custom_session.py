@@ -482,6 +482,8 @@ def test_the_same_proposal_under_the_same_key_is_made_once(
     db: Connection, therapist: Person, client: Person, is_instant: bool
 ) -> None:
     proposal = {"p_is_instant": is_instant, "p_notes": "x", "p_request_key": "k-1"}
+    if not is_instant:
+        proposal["p_start_time"] = "tomorrow 10:00+00"
 
     first = propose(db, therapist, client, **proposal)
     second = propose(db, therapist, client, **proposal)
@@ -571,7 +573,7 @@ def test_a_retry_that_arrives_after_the_approval_shows_the_approved_session(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
-    for arguments in ({"p_is_instant": True}, {}):
+    for arguments in ({"p_is_instant": True}, {"p_start_time": "tomorrow 10:00+00"}):
         session = propose(db, therapist, client, p_request_key=f"k-{arguments}", **arguments)
         give_credits(db, client)
         approved = approve(db, client, session)

@@ -420,7 +420,15 @@ def test_the_server_and_the_owner_can_and_what_they_do_is_recorded(
     with act_as(db, None, role):
         change(db, "sessions", pending["id"], status="scheduled", start_time="today")
         change(db, "user_credits", lot, credits_balance=7)
-        insert_session(db, therapist, client, status="pending_approval", requires_approval=True)
+        insert_session(
+            db,
+            therapist,
+            client,
+            status="pending_approval",
+            requires_approval=True,
+            start_time="tomorrow 12:00+00",
+            end_time="tomorrow 12:30+00",
+        )
 
     latest = events(db, pending)[-1]
     assert (latest["from_status"], latest["to_status"]) == ("pending_approval", "scheduled")

@@ -37,9 +37,9 @@ def sweep(db: Connection) -> Row:
     return swept
 
 
-def swept(sessions: int, lots: int) -> Row:
+def swept(sessions: int, lots: int, closed: int = 0) -> Row:
     """What a sweep answers with."""
-    return {"sessions_expired": sessions, "lots_expired": lots}
+    return {"sessions_expired": sessions, "lots_expired": lots, "sessions_closed": closed}
 
 
 def test_what_nobody_answered_in_time_is_cancelled(

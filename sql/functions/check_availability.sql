@@ -1,0 +1,103 @@
+-- Whether a therapist, and the client in question, are free at a time, and if not what is in the way and when
+-- they are: the same as a proposal would be told.
+--
+-- Caller: an active therapist, as the token's subject. Changes nothing and holds nothing.
+--
+-- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
+-- 403 AUTHORIZATION_ERROR.
+
+create or replace function session_approval.check_availability(
+  p_start_time timestamptz,
+  p_duration_minutes integer,
+  p_exclude_session_id uuid,
+  p_patient_id uuid
+)
+returns table (available boolean, conflicting_sessions jsonb, suggested_times jsonb)
+language plpgsql
+stable
+security definer
+set search_path = ''
+as $$
+declare
+  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_people constant uuid[] := array_remove(array[v_caller.id, p_patient_id], null);
+  v_end_time constant timestamptz := p_start_time + make_interval(mins => p_duration_minutes);
+  v_except_id constant uuid := (
+    select s.id
+    from public.sessions s
+    where s.id = p_exclude_session_id
+      and s.therapist_id = v_caller.id
+  );
+  v_problems jsonb;
+begin
+  if v_caller.user_type is distinct from 'therapist' then
+    perform session_approval.refuse(
+      403, 'AUTHORIZATION_ERROR', 'Only a therapist can look into the calendar');
+  end if;
+
+  v_problems := jsonb_strip_nulls(jsonb_build_object(
+    'start_time', case
+      when (p_start_time > now() and p_start_time < '2200-01-01') is not true
+        then 'must be in the future'
+    end,
+    'duration_minutes', case
+      when (p_duration_minutes between 5 and 480) is not true
+        then 'must be a whole number of minutes from 5 to 480'
+    end,
+    'patient_id', case
+      when p_patient_id = v_caller.id
+        or not exists (
+          select from session_approval.clients c where c.id = coalesce(p_patient_id, c.id)
+        )
+        then 'must be a client to whom you can propose sessions'
+    end
+  ));
+  if v_problems <> '{}' then
+    perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The question is not valid', v_problems);
+  end if;
+
+  conflicting_sessions := session_approval.conflicting_sessions(
+    v_caller.id, v_people, p_start_time, v_end_time, v_except_id);
+  available := conflicting_sessions = '[]';
+  suggested_times := case
+    when available then '[]'
+    else session_approval.free_times(
+      v_people, p_start_time, v_end_time, v_except_id,
+      session_approval.time_zone_of(v_caller.id, null))
+  end;
+
+  return next;
+end
+$$;
+
+create or replace function public.check_availability(
+  p_start_time timestamptz,
+  p_duration_minutes integer default 30,
+  p_exclude_session_id uuid default null,
+  p_patient_id uuid default null
+)
+returns table (available boolean, conflicting_sessions jsonb, suggested_times jsonb)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select *
+  from session_approval.check_availability(
+    p_start_time, p_duration_minutes, p_exclude_session_id, p_patient_id)
+$$;
+
+comment on function public.check_availability(timestamptz, integer, uuid, uuid) is
+  'Whether you, a therapist, are free at a time, and the client if you name one; else what is in the way and '
+  'up to five free times. Refuses with 400, 401, 403.';
+comment on function session_approval.check_availability(timestamptz, integer, uuid, uuid) is
+  'The room behind public.check_availability.';
+
+revoke all on function public.check_availability(timestamptz, integer, uuid, uuid)
+  from public, anon, authenticated, service_role;
+revoke all on function session_approval.check_availability(timestamptz, integer, uuid, uuid)
+  from public, anon, authenticated, service_role;
+grant execute on function public.check_availability(timestamptz, integer, uuid, uuid)
+  to authenticated, service_role;
+grant execute on function session_approval.check_availability(timestamptz, integer, uuid, uuid)
+  to authenticated, service_role;

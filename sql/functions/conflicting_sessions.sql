@@ -1,0 +1,47 @@
+-- The sessions that are in the way of a new one, earliest first, as JSON. Everybody learns the times; which
+-- session it is, and with whom, only the therapist who gives it.
+
+create or replace function session_approval.conflicting_sessions(
+  p_viewer_id uuid,
+  p_people uuid[],
+  p_start_time timestamptz,
+  p_end_time timestamptz,
+  p_except_id uuid
+)
+returns jsonb
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select coalesce(
+    jsonb_agg(
+      jsonb_build_object('start_time', h.start_time, 'end_time', h.end_time)
+        || case
+          when h.therapist_id = p_viewer_id then jsonb_build_object(
+            'id', h.id,
+            'title', h.title,
+            'client_name', (
+              select p.full_name from session_approval.people p where p.id = h.user_id
+            )
+          )
+          else '{}'
+        end
+      order by h.start_time, h.id
+    ),
+    '[]'
+  )
+  from session_approval.settings settings
+  cross join lateral session_approval.busy_sessions(
+    p_people, p_start_time - settings.buffer, p_end_time + settings.buffer) h
+  where h.id is distinct from p_except_id
+$$;
+
+comment on function session_approval.conflicting_sessions(
+  uuid, uuid[], timestamptz, timestamptz, uuid
+) is 'What is in the way of a session of these people at this time: [{start_time, end_time}], and for the '
+  'therapist whose session it is also id, title and client_name.';
+
+revoke all on function session_approval.conflicting_sessions(
+  uuid, uuid[], timestamptz, timestamptz, uuid
+) from public, anon, authenticated;

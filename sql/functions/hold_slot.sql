@@ -1,0 +1,59 @@
+-- Take the time of a session's two people for it, or refuse. What it held before is given back first.
+--
+-- Locks: the two calendars; whoever decides about one of these people's time waits. Then the sessions that
+-- hold the time no longer, such as proposals that ran out: they give it back. What a session holds is changed
+-- only by whoever has locked the session.
+--
+-- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
+
+create or replace function session_approval.hold_slot(
+  p_session_id uuid,
+  p_people uuid[],
+  p_start_time timestamptz,
+  p_end_time timestamptz,
+  p_time_zone text
+)
+returns void
+language plpgsql
+volatile
+security invoker
+set search_path = ''
+as $$
+declare
+  v_stale_id uuid;
+begin
+  perform session_approval.lock_calendars(p_people);
+
+  for v_stale_id in
+    select distinct b.session_id
+    from session_approval.bookings b
+    where b.person_id = any (p_people)
+      and b.during && tstzrange(p_start_time, p_end_time)
+      and b.session_id <> p_session_id
+      and not exists (select from session_approval.held_sessions h where h.id = b.session_id)
+    order by b.session_id
+  loop
+    perform from public.sessions s where s.id = v_stale_id for no key update;
+    perform session_approval.expire_proposal(v_stale_id);
+
+    delete from session_approval.bookings b
+    where b.session_id = v_stale_id
+      and not exists (select from session_approval.held_sessions h where h.id = b.session_id);
+  end loop;
+
+  perform session_approval.refuse_if_taken(
+    p_people, p_start_time, p_end_time, p_session_id, p_time_zone);
+
+  delete from session_approval.bookings b where b.session_id = p_session_id;
+
+  insert into session_approval.bookings (session_id, person_id, during)
+  select p_session_id, p.id, tstzrange(p_start_time, p_end_time)
+  from unnest(p_people) p (id);
+end
+$$;
+
+comment on function session_approval.hold_slot(uuid, uuid[], timestamptz, timestamptz, text) is
+  'Hold these people''s time for a session; 409 when one of them is taken.';
+
+revoke all on function session_approval.hold_slot(uuid, uuid[], timestamptz, timestamptz, text)
+  from public, anon, authenticated;

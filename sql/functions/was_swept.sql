@@ -1,0 +1,20 @@
+-- Whether the last change of a session's status was nobody's in particular, such as the sweep's.
+
+create or replace function session_approval.was_swept(p_session_id uuid)
+returns boolean
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  select e.actor_id is null
+  from session_approval.session_events e
+  where e.session_id = p_session_id
+  order by e.id desc
+  limit 1
+$$;
+
+comment on function session_approval.was_swept(uuid) is
+  'Whether nobody in particular made the last change of this session''s status.';
+
+revoke all on function session_approval.was_swept(uuid) from public, anon, authenticated;

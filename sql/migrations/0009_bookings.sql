@@ -1,0 +1,64 @@
+-- Who is taken, and when: the calendar of the sessions that came through approval. Two of them can never hold
+-- one person at one time, whoever writes them and whatever else goes wrong.
+--
+-- A table of its own rather than a constraint on public.sessions, so that sessions which overlap already go
+-- on living, those that other code inserts are never refused, and a slot can be held or given back by policy.
+
+-- Compares uuids inside an exclusion constraint. Supabase keeps extensions in a schema of their own.
+do $$
+begin
+  if not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist') then
+    execute format(
+      'create extension btree_gist schema %I',
+      case when to_regnamespace('extensions') is null then 'session_approval' else 'extensions' end);
+  end if;
+end
+$$;
+
+create table if not exists session_approval.bookings (
+  session_id uuid not null,
+  person_id uuid not null,
+  during tstzrange not null,
+  constraint bookings_pkey primary key (session_id, person_id),
+  constraint nobody_is_booked_twice exclude using gist (person_id with =, during with &&)
+);
+
+revoke all on session_approval.bookings from public, anon, authenticated, service_role;
+grant select on session_approval.bookings to service_role;
+
+comment on table session_approval.bookings is
+  'The time that each session which came through approval, or waits for it, holds of its two people. Kept by '
+  'a trigger on public.sessions; not to be written by hand.';
+comment on column session_approval.bookings.session_id is 'The session that holds the time.';
+comment on column session_approval.bookings.person_id is 'Its therapist, or its client.';
+comment on column session_approval.bookings.during is
+  'From its start until just before its end, so that one session may begin when another ends.';
+
+alter table session_approval.settings
+  add column if not exists finish_after interval not null default '15 minutes',
+  add column if not exists refund_no_show boolean not null default false;
+
+do $$
+begin
+  if not exists (
+    select
+    from pg_catalog.pg_constraint c
+    where c.conname = 'finish_after_is_not_negative'
+      and c.conrelid = 'session_approval.settings'::regclass
+  ) then
+    alter table session_approval.settings
+      add constraint finish_after_is_not_negative check (finish_after >= interval '0');
+  end if;
+end
+$$;
+
+comment on column session_approval.settings.finish_after is
+  'How long after its end the sweep closes a session that its therapist has not: completed when somebody '
+  'joined it, no_show when nobody did.';
+comment on column session_approval.settings.refund_no_show is
+  'Whether the sweep gives the credit back when nobody joined a session.';
+
+-- sweep_sessions: approved sessions whose end has passed.
+create index if not exists sessions_end_time_approved_idx
+  on public.sessions (end_time)
+  where requires_approval and status in ('scheduled', 'confirmed', 'in_progress');

@@ -1,0 +1,130 @@
+-- Every session that came through approval, or waits for it, holds its two people's time while it may still
+-- take place, whoever writes it: a write that would double-book one of them is refused.
+--
+-- Sessions that other code keeps without approval are never refused, and wait for nobody. Their writers only
+-- tell those who decide about the same people's time, by a shared lock if it is to be had at once, so that a
+-- proposal that comes second waits and sees them; where it is not to be had, the proposal came first.
+--
+-- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
+
+create or replace function session_approval.keep_slot()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+set timezone = 'UTC'
+as $$
+declare
+  v_people uuid[];
+  v_end_time timestamptz;
+begin
+  if tg_op = 'DELETE' then
+    delete from session_approval.bookings b where b.session_id = old.id;
+
+    return null;
+  end if;
+
+  v_people := array[new.therapist_id, new.user_id];
+
+  if new.requires_approval is not true then
+    perform pg_try_advisory_xact_lock_shared(session_approval.calendar_key(p.id))
+    from unnest(v_people) p (id);
+  end if;
+
+  v_end_time := coalesce(new.end_time, new.start_time + make_interval(mins => new.duration_minutes::integer));
+
+  if new.requires_approval
+    and new.start_time < v_end_time
+    and (
+      new.status in ('scheduled', 'confirmed', 'in_progress')
+      or (
+        new.status = 'pending_approval'
+        and new.is_instant is not true
+        and (select settings.block_pending_slots from session_approval.settings settings)
+      )
+    )
+  then
+    if (
+      select count(*)
+      from session_approval.bookings b
+      where b.session_id = new.id
+        and b.person_id = any (v_people)
+        and b.during = tstzrange(new.start_time, v_end_time)
+    ) < 2 then
+      perform session_approval.hold_slot(
+        new.id, v_people, new.start_time, v_end_time, new.time_zone);
+    end if;
+  elsif tg_op = 'UPDATE' then
+    delete from session_approval.bookings b where b.session_id = new.id;
+  end if;
+
+  return null;
+end
+$$;
+
+create or replace function session_approval.clear_slots()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+begin
+  delete from session_approval.bookings b where true;
+
+  return null;
+end
+$$;
+
+comment on function session_approval.keep_slot() is
+  'Holds the time of a session''s two people, or gives it back; 409 when one of them is taken.';
+comment on function session_approval.clear_slots() is 'Gives back all time when sessions are truncated.';
+
+revoke all on function session_approval.keep_slot() from public, anon, authenticated;
+revoke all on function session_approval.clear_slots() from public, anon, authenticated;
+
+-- Their names come after those of the events' triggers, which read the note that the change was given before
+-- another change, of a proposal that is put away, is noted.
+drop trigger if exists session_approval_slot on public.sessions;
+create trigger session_approval_slot
+after insert or delete on public.sessions
+for each row execute function session_approval.keep_slot();
+
+drop trigger if exists session_approval_slot_change on public.sessions;
+create trigger session_approval_slot_change
+after update on public.sessions
+for each row
+when (
+  (
+    old.status, old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id,
+    old.requires_approval
+  ) is distinct from (
+    new.status, new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id,
+    new.requires_approval
+  )
+)
+execute function session_approval.keep_slot();
+
+drop trigger if exists session_approval_slot_truncate on public.sessions;
+create trigger session_approval_slot_truncate
+after truncate on public.sessions
+for each statement execute function session_approval.clear_slots();
+
+comment on trigger session_approval_slot on public.sessions is
+  'A session that needs approval holds its two people''s time.';
+comment on trigger session_approval_slot_change on public.sessions is
+  'A session that needs approval holds its two people''s time.';
+comment on trigger session_approval_slot_truncate on public.sessions is
+  'Sessions removed by TRUNCATE hold nobody''s time.';
+
+-- What an earlier release or attempt left gets its slots; creating the triggers above has locked out every
+-- writer until this transaction ends. Of two that overlap the approved one, then the older, gets the slot.
+insert into session_approval.bookings (session_id, person_id, during)
+select h.id, person.id, tstzrange(h.start_time, h.end_time)
+from session_approval.held_sessions h
+join public.sessions s on s.id = h.id
+cross join lateral (values (h.therapist_id), (h.user_id)) person (id)
+where s.requires_approval
+  and h.start_time < h.end_time
+  and h.end_time > now()
+order by s.status = 'pending_approval', s.created_at, s.id
+on conflict do nothing;

@@ -47,6 +47,7 @@
 \ir functions/was_swept.sql
 \ir functions/calendar_key.sql
 \ir functions/lock_calendars.sql
+\ir functions/holds_between.sql
 \ir functions/busy_sessions.sql
 \ir functions/conflicting_sessions.sql
 \ir functions/free_times.sql
@@ -83,4 +84,5 @@
 \ir policies/sessions.sql
 \ir policies/user_credits.sql
 
+\ir schedule.sql
 \ir reload.sql

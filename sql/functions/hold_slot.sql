@@ -1,8 +1,8 @@
 -- Take the time of a session's two people for it, or refuse. What it held before is given back first.
 --
 -- Locks: the two calendars; whoever decides about one of these people's time waits. Then the sessions that
--- hold the time no longer, such as proposals that ran out: they give it back. What a session holds is changed
--- only by whoever has locked the session.
+-- hold the time no longer give it back: proposals that ran out, and those that the same statement has moved
+-- elsewhere. What a session holds is changed only by whoever has locked the session.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 
@@ -30,7 +30,7 @@ begin
     where b.person_id = any (p_people)
       and b.during && tstzrange(p_start_time, p_end_time)
       and b.session_id <> p_session_id
-      and not exists (select from session_approval.held_sessions h where h.id = b.session_id)
+      and not session_approval.holds_between(b.session_id, p_start_time, p_end_time)
     order by b.session_id
   loop
     perform from public.sessions s where s.id = v_stale_id for no key update;
@@ -38,7 +38,7 @@ begin
 
     delete from session_approval.bookings b
     where b.session_id = v_stale_id
-      and not exists (select from session_approval.held_sessions h where h.id = b.session_id);
+      and not session_approval.holds_between(v_stale_id, p_start_time, p_end_time);
   end loop;
 
   perform session_approval.refuse_if_taken(

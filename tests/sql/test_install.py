@@ -825,3 +825,31 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
         finally:
             db.execute(f"drop owned by {owner} cascade")
             db.execute(f"drop role {owner}")
+
+
+def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced(
+    own_database: str,
+) -> None:
+    with people.connect(own_database) as db:
+        db.execute("create role payments")
+        try:
+            db.execute("drop function public.sweep_sessions()")
+            db.execute(
+                "create function public.sweep_sessions() returns integer language sql"
+                " as 'select 1 from session_approval.sweep_sessions()'"
+            )
+            db.execute("grant execute on function public.get_credits() to payments")
+            db.execute("create view public.mine as select * from session_approval.held_sessions")
+
+            database.apply(own_database, [database.INSTALL])
+
+            [swept] = people.call_as(db, "service_role", None, "sweep_sessions")
+            assert set(swept) == {"sessions_expired", "lots_expired", "sessions_closed"}
+            assert db.execute("select * from public.mine").fetchall() == []
+            [grant] = db.execute(
+                "select has_function_privilege('payments', 'public.get_credits()', 'execute') as ok"
+            ).fetchall()
+            assert grant["ok"]
+        finally:
+            db.execute("drop owned by payments")
+            db.execute("drop role payments")

@@ -21,6 +21,9 @@
 \ir views/held_sessions.sql
 \ir views/double_bookings.sql
 
+\ir functions/check_to_put_back.sql
+\ir views/rollback_plan.sql
+
 \ir functions/refuse.sql
 \ir functions/refuse_unless_pending.sql
 \ir functions/acting_role.sql

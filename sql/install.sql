@@ -11,6 +11,7 @@
 \ir migrations/0008_session_events.sql
 \ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
+\ir migrations/0020_installs.sql
 
 \ir functions/room_name.sql
 \ir views/clients.sql
@@ -21,6 +22,8 @@
 \ir views/held_sessions.sql
 \ir views/double_bookings.sql
 
+\ir functions/version.sql
+\ir functions/definitions.sql
 \ir functions/check_to_put_back.sql
 \ir views/rollback_plan.sql
 
@@ -86,4 +89,5 @@
 \ir policies/sessions.sql
 \ir policies/user_credits.sql
 
+\ir record.sql
 \ir reload.sql

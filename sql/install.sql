@@ -81,6 +81,7 @@
 
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
+\ir triggers/sessions_duration.sql
 \ir triggers/sessions_slot.sql
 \ir triggers/user_credits_guard.sql
 \ir triggers/user_credits_ledger.sql

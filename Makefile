@@ -46,8 +46,8 @@ apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql:/
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
 
-bench: $(READY) ## measure approvals beside the same statements sent by hand, ratios first
-	@$(BIN)/python -m scripts.bench $(ARGS)
+bench: $(READY) ## measure approvals beside the same statements by hand, then lists and calendar up to 5 million sessions
+	@$(BIN)/python -m scripts.bench
 
 torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests
 	@$(BIN)/python -m scripts.torture $(ARGS)

@@ -48,7 +48,8 @@ def approve() -> Response:
     """Approve a session and pay for it with one credit; repeating it is safe.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 402 INSUFFICIENT_CREDITS,
-    403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
+    403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING,
+    409 TIME_SLOT_CONFLICT, 410 SESSION_EXPIRED.
     """
     approval = read_body(Approval)
     session = rpc.call_one("approve_session_and_deduct_credit", **approval.parameters())

@@ -1,4 +1,4 @@
-"""The therapist's routes: propose a session, find a client."""
+"""The therapist's routes: propose a session, look for a free time, find a client."""
 
 from datetime import date, time
 from typing import Annotated
@@ -45,7 +45,7 @@ def create_custom_session() -> Response:
     The header Idempotency-Key makes a repeated request safe: same key, same session.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    422 IDEMPOTENCY_CONFLICT, 422 NONEXISTENT_LOCAL_TIME.
+    409 TIME_SLOT_CONFLICT, 422 IDEMPOTENCY_CONFLICT, 422 NONEXISTENT_LOCAL_TIME.
     """
     parameters = read_body(Proposal).parameters()
     if key := request.headers.get("Idempotency-Key"):
@@ -55,6 +55,26 @@ def create_custom_session() -> Response:
     # Made beforehand so that joining is instant; where it is, nobody learns before approval.
     offer_room(beside["room"])
     return answer(session=session, message=beside["message"])
+
+
+class Question(Body):
+    """A time at which a therapist, and perhaps a client, should be free."""
+
+    start_time: AwareDatetime
+    duration_minutes: Integer | None = None
+    exclude_session_id: UUID | None = None
+    patient_id: UUID | None = None
+
+
+@routes.post("/check-availability")
+def check_availability() -> Response:
+    """Say whether a time is free: for the therapist, and for patient_id where it is given.
+
+    Where it is not, says what is in the way and suggests free times. Nothing is held.
+
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
+    """
+    return answer(**rpc.call_one("check_availability", **read_body(Question).parameters()))
 
 
 @routes.get("/clients")

@@ -11,6 +11,9 @@ import psycopg
 
 from scripts.local import LOCAL, StackError
 from scripts.local.stack import Stack
+from scripts.sweep import sweep
+
+_SWEEP_SECONDS = 60.0
 
 
 def main() -> int:
@@ -39,8 +42,12 @@ def main() -> int:
     try:
         with Stack(folder, progress) as stack:
             print(_summary(stack, time.monotonic() - began), flush=True)
+            swept = time.monotonic()
             while (ended := stack.ended_part()) is None:
                 time.sleep(0.5)
+                if time.monotonic() - swept > _SWEEP_SECONDS:
+                    sweep(stack.database_url)
+                    swept = time.monotonic()
             print(ended, file=sys.stderr)
             return 1
     except StackError as error:

@@ -11,6 +11,7 @@
 \ir migrations/0008_session_events.sql
 \ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
+\ir migrations/0011_transitions.sql
 \ir migrations/0020_installs.sql
 
 \ir functions/room_name.sql
@@ -52,7 +53,10 @@
 \ir functions/close_session.sql
 \ir functions/was_swept.sql
 \ir functions/calendar_key.sql
+\ir functions/calendar_shelf.sql
+\ir functions/announce_older_write.sql
 \ir functions/lock_calendars.sql
+\ir functions/holds_between.sql
 \ir functions/busy_sessions.sql
 \ir functions/conflicting_sessions.sql
 \ir functions/free_times.sql
@@ -83,6 +87,7 @@
 \ir triggers/sessions_events.sql
 \ir triggers/sessions_duration.sql
 \ir triggers/sessions_slot.sql
+\ir triggers/sessions_live.sql
 \ir triggers/user_credits_guard.sql
 \ir triggers/user_credits_ledger.sql
 \ir triggers/credit_ledger_append_only.sql
@@ -90,5 +95,6 @@
 \ir policies/sessions.sql
 \ir policies/user_credits.sql
 
+\ir schedule.sql
 \ir record.sql
 \ir reload.sql

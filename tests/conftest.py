@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
@@ -21,9 +21,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Start the server before the header, so that the header can say which one it is."""
     if config.option.collectonly or config.option.help:
         return
-    lent = running_server()
-    config.stash[_SERVER] = lent.__enter__()
-    config.add_cleanup(lambda: lent.__exit__(None, None, None) and None)
+    lent = ExitStack()
+    config.stash[_SERVER] = lent.enter_context(running_server())
+    config.add_cleanup(lent.close)
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -111,7 +111,7 @@ def free_slot(db: Connection) -> datetime:
 
 
 def propose(db: Connection, therapist: Person, client: Person, **arguments: Any) -> Row:
-    """Propose a session, tomorrow after those there are unless said otherwise, and return it."""
+    """Propose a session, in a free slot unless said otherwise, and return it."""
     if not arguments.get("p_is_instant") and not {"p_start_time", "p_session_date"} & set(
         arguments
     ):

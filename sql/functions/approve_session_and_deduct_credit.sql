@@ -36,10 +36,11 @@ begin
   select
     s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
     s.therapist_id, case when s.is_instant then now() else s.start_time end as start_time,
-    coalesce(s.duration_minutes, extract(epoch from s.end_time - s.start_time) / 60)::integer
-      as duration_minutes,
+    case when s.is_instant then now() else s.start_time end + coalesce(
+      case when s.is_instant is not true then s.end_time - s.start_time end,
+      make_interval(mins => s.duration_minutes::integer), s.end_time - s.start_time) as end_time,
     coalesce(s.time_zone, settings.default_time_zone) as time_zone,
-    settings.low_balance, settings.block_pending_slots,
+    settings.low_balance,
     settings.video_base_url || '/' || v_room_name as room_url
   into v_session
   from public.sessions s
@@ -61,10 +62,10 @@ begin
 
     v_restart := case when v_session.is_instant then v_session.start_time end;
 
-    if v_session.is_instant or not v_session.block_pending_slots then
+    if v_session.start_time < v_session.end_time then
       perform session_approval.hold_slot(
         p_session_id, array[v_session.therapist_id, v_caller.id], v_session.start_time,
-        v_session.start_time + make_interval(mins => v_session.duration_minutes), v_session.time_zone);
+        v_session.end_time, v_session.time_zone);
     end if;
 
     v_lot_id := session_approval.debit_one_credit(v_caller.id, p_session_id);
@@ -81,8 +82,7 @@ begin
       room_name = v_room_name,
       daily_room_name = v_room_name,
       start_time = v_session.start_time,
-      end_time = coalesce(
-        v_restart + make_interval(mins => v_session.duration_minutes), s.end_time),
+      end_time = case when s.is_instant then v_session.end_time else s.end_time end,
       scheduled_date = coalesce(
         (v_restart at time zone v_session.time_zone)::date, s.scheduled_date::date),
       scheduled_time = coalesce(

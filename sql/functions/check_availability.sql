@@ -17,11 +17,13 @@ language plpgsql
 stable
 security definer
 set search_path = ''
+set timezone = 'UTC'
 as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
   v_people constant uuid[] := array_remove(array[v_caller.id, p_patient_id], null);
-  v_end_time constant timestamptz := p_start_time + make_interval(mins => p_duration_minutes);
+  v_end_time constant timestamptz := least(p_start_time, '2200-01-01')
+    + make_interval(mins => p_duration_minutes);
   v_except_id constant uuid := (
     select s.id
     from public.sessions s
@@ -46,8 +48,9 @@ begin
     end,
     'patient_id', case
       when p_patient_id = v_caller.id
-        or not exists (
-          select from session_approval.clients c where c.id = coalesce(p_patient_id, c.id)
+        or (
+          p_patient_id is not null
+          and not exists (select from session_approval.clients c where c.id = p_patient_id)
         )
         then 'must be a client to whom you can propose sessions'
     end

@@ -25,7 +25,9 @@ as $$
     ) as starts
     from session_approval.settings settings
     cross join lateral session_approval.busy_sessions(
-      p_people, p_start_time - interval '8 days', p_start_time + interval '8 days') h
+      p_people,
+      p_start_time - interval '7 days 15 minutes' - settings.buffer,
+      p_end_time + interval '7 days' + settings.buffer) h
     where h.id is distinct from p_except_id
       and h.start_time < h.end_time
   ),

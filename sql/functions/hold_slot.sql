@@ -1,8 +1,10 @@
--- Take the time of a session's two people for it, or refuse. What it held before is given back first.
+-- Take the time of a session's two people for it, or refuse. What it held before is given back first; where
+-- it holds just this already, nothing is locked and nothing changes.
 --
--- Locks: the two calendars; whoever decides about one of these people's time waits. Then the sessions that
--- hold the time no longer, such as proposals that ran out: they give it back. What a session holds is changed
--- only by whoever has locked the session.
+-- Locks: the sessions that hold the time no longer give it back: proposals that ran out, and those that the
+-- same statement has moved elsewhere. Then the two calendars; whoever decides about one of these people's time
+-- waits. In this order, because whoever moves a session has locked it before it comes here. What a session
+-- holds is changed only by whoever has locked the session.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 
@@ -20,17 +22,28 @@ security invoker
 set search_path = ''
 as $$
 declare
+  v_during constant tstzrange := tstzrange(p_start_time, p_end_time);
+  v_people constant uuid[] := (
+    select array_agg(distinct p.id order by p.id) from unnest(p_people) p (id) where p.id is not null
+  );
   v_stale_id uuid;
 begin
-  perform session_approval.lock_calendars(p_people);
+  if v_people = (
+    select array_agg(b.person_id order by b.person_id)
+    from session_approval.bookings b
+    where b.session_id = p_session_id
+      and b.during = v_during
+  ) then
+    return;
+  end if;
 
   for v_stale_id in
     select distinct b.session_id
     from session_approval.bookings b
-    where b.person_id = any (p_people)
-      and b.during && tstzrange(p_start_time, p_end_time)
+    where b.person_id = any (v_people)
+      and b.during && v_during
       and b.session_id <> p_session_id
-      and not exists (select from session_approval.held_sessions h where h.id = b.session_id)
+      and not session_approval.holds_between(b.session_id, p_start_time, p_end_time)
     order by b.session_id
   loop
     perform from public.sessions s where s.id = v_stale_id for no key update;
@@ -38,17 +51,19 @@ begin
 
     delete from session_approval.bookings b
     where b.session_id = v_stale_id
-      and not exists (select from session_approval.held_sessions h where h.id = b.session_id);
+      and not session_approval.holds_between(v_stale_id, p_start_time, p_end_time);
   end loop;
 
+  perform session_approval.lock_calendars(v_people);
+
   perform session_approval.refuse_if_taken(
-    p_people, p_start_time, p_end_time, p_session_id, p_time_zone);
+    v_people, p_start_time, p_end_time, p_session_id, p_time_zone);
 
   delete from session_approval.bookings b where b.session_id = p_session_id;
 
   insert into session_approval.bookings (session_id, person_id, during)
-  select p_session_id, p.id, tstzrange(p_start_time, p_end_time)
-  from unnest(p_people) p (id);
+  select p_session_id, p.id, v_during
+  from unnest(v_people) p (id);
 end
 $$;
 

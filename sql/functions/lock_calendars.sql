@@ -1,5 +1,6 @@
 -- Wait until nobody else is deciding about these people's time, and keep it so until the transaction ends.
--- Locks: each person's calendar, in id order.
+-- Locks: each person's calendar, in id order. Then it waits for the writers of sessions without approval who
+-- are under way (announce_older_write); those who come later find that this one came first.
 
 create or replace function session_approval.lock_calendars(p_people uuid[])
 returns void
@@ -10,9 +11,26 @@ set search_path = ''
 as $$
 declare
   v_person_id uuid;
+  v_older record;
 begin
   for v_person_id in select distinct p.id from unnest(p_people) p (id) order by p.id loop
     perform pg_advisory_xact_lock(session_approval.calendar_key(v_person_id));
+  end loop;
+
+  for v_older in
+    select distinct l.classid::bigint::integer as shelf, l.objid::bigint::integer as transaction
+    from pg_catalog.pg_locks l
+    join pg_catalog.pg_database d on d.oid = l.database
+    join unnest(p_people) p (id) on session_approval.calendar_shelf(p.id) = l.classid::bigint
+    where d.datname = current_database()
+      and l.locktype = 'advisory'
+      and l.objsubid = 2
+      and l.mode = 'ExclusiveLock'
+      and l.granted
+      and l.pid is distinct from pg_backend_pid()
+    order by 1, 2
+  loop
+    perform pg_advisory_xact_lock_shared(v_older.shelf, v_older.transaction);
   end loop;
 end
 $$;

@@ -4,7 +4,8 @@
 -- Caller: service_role, or the owner; every minute or so. Nothing depends on it being punctual, for every
 -- function treats an expired proposal as cancelled and an expired lot as spent.
 -- At most 500 of each at a time, skipping what somebody else has locked, so that it can run from two places
--- and beside approvals: call it again while it answers with 500.
+-- and beside approvals: call it again while it answers with 500. Credits go back in the order of their lots,
+-- which is the order in which an approval locks them.
 
 create or replace function session_approval.sweep_sessions()
 returns table (sessions_expired integer, lots_expired integer, sessions_closed integer)
@@ -36,16 +37,21 @@ begin
   end loop;
 
   for v_id in
-    select s.id
-    from public.sessions s
-    where s.requires_approval
-      and s.status in ('scheduled', 'confirmed', 'in_progress')
-      and s.end_time <= now() - (
-        select settings.finish_after from session_approval.settings settings
-      )
-    order by s.end_time
-    limit 500
-    for no key update skip locked
+    with due as materialized (
+      select s.id, s.credit_lot_id
+      from public.sessions s
+      where s.requires_approval
+        and s.status in ('scheduled', 'confirmed', 'in_progress')
+        and s.end_time <= now() - (
+          select settings.finish_after from session_approval.settings settings
+        )
+      order by s.end_time
+      limit 500
+      for no key update skip locked
+    )
+    select due.id
+    from due
+    order by due.credit_lot_id, due.id
   loop
     perform session_approval.close_session(v_id);
 

@@ -14,7 +14,7 @@ as $$
       where p.id = p_person_id
         and session_approval.is_time_zone(p.time_zone)
     ),
-    p_otherwise,
+    case when session_approval.is_time_zone(p_otherwise) then p_otherwise end,
     settings.default_time_zone
   )
   from session_approval.settings settings

@@ -1,7 +1,7 @@
 -- Every change of a session's status leaves one event, whoever makes it.
 --
--- The functions name the actor and the reason beforehand (note_status_change); for anybody else's change the
--- actor is the token's subject, if there is one.
+-- The functions name the actor, or that it was nobody, and the reason beforehand (note_status_change); for
+-- anybody else's change the actor is the token's subject, if there is one.
 
 create or replace function session_approval.record_session_event()
 returns trigger
@@ -21,7 +21,7 @@ begin
     new.id,
     case when tg_op = 'UPDATE' then old.status end,
     new.status,
-    coalesce((v_note ->> 'actor_id')::uuid, auth.uid()),
+    case when v_note is null then auth.uid() else (v_note ->> 'actor_id')::uuid end,
     v_note ->> 'reason'
   );
 

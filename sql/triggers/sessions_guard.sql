@@ -1,28 +1,22 @@
 -- A session that needs approval is moved by the functions alone: people with a token cannot write past them,
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
--- What is left to those roles: to cancel, to tell how an approved session goes on, and to write what is only
--- told (title, notes). Its therapist may move an approved session, as existing screens do; its client may
--- not, who could move it to where cancelling is free again. What has ended stays ended.
+-- What is left to those roles: the changes of status that session_approval.transitions leaves to them, and to
+-- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do;
+-- its client may not, who could move it to where cancelling is free again.
 --
--- The trigger is security invoker, so that current_user is the role that writes: a person's when the UPDATE
--- came straight from one, the functions' owner when it came from a function.
+-- The trigger's condition sees the role that writes: a person's when the write came straight from one, the
+-- functions' owner when it came from a function.
 --
 -- Refusals: 403 AUTHORIZATION_ERROR.
 
 create or replace function session_approval.guard_session()
 returns trigger
 language plpgsql
-security invoker
+security definer
 set search_path = ''
 as $$
-declare
-  v_ended constant text[] := array['completed', 'no_show'];
 begin
-  if current_user not in ('anon', 'authenticated') then
-    return new;
-  end if;
-
   if tg_op = 'INSERT' then
     if new.requires_approval
       or new.status = 'pending_approval'
@@ -49,13 +43,15 @@ begin
   end if;
 
   if (
-      (old.status in ('pending_approval', 'cancelled') or old.status = any (v_ended))
-      and (
-        new.status in (old.status, 'cancelled')
-        or (old.status = any (v_ended) and new.status = any (v_ended))
-      ) is not true
+      old.status is distinct from new.status
+      and not exists (
+        select
+        from session_approval.transitions t
+        where t.from_status = old.status
+          and t.to_status = new.status
+          and t.by_writing
+      )
     )
-    or (old.status is distinct from 'pending_approval' and new.status = 'pending_approval')
     or (
       (old.status = 'pending_approval' or coalesce(auth.uid() = old.user_id, true))
       and (old.start_time, old.end_time, old.duration_minutes)
@@ -80,15 +76,17 @@ end
 $$;
 
 comment on function session_approval.guard_session() is
-  'Refuses (403) a direct write by anon or authenticated that would approve or revive a session, move it '
-  'while it waits or as its client, or change who it belongs to and what paid for it.';
+  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or as its '
+  'client, or change who it belongs to and what paid for it.';
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 
 drop trigger if exists session_approval_guard on public.sessions;
 create trigger session_approval_guard
 before insert or update on public.sessions
-for each row execute function session_approval.guard_session();
+for each row
+when (current_user in ('anon', 'authenticated'))
+execute function session_approval.guard_session();
 
 comment on trigger session_approval_guard on public.sessions is
   'Sessions that need approval are moved by their functions only.';

@@ -2,8 +2,8 @@
 -- take place, whoever writes it: a write that would double-book one of them is refused.
 --
 -- Sessions that other code keeps without approval are never refused, and wait for nobody. Their writers only
--- tell those who decide about the same people's time, by a shared lock if it is to be had at once, so that a
--- proposal that comes second waits and sees them; where it is not to be had, the proposal came first.
+-- announce themselves to those who decide about the same people's time, so that a proposal that comes second
+-- waits and sees them.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 
@@ -15,7 +15,7 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  v_people uuid[];
+  v_approved constant text[] := array['scheduled', 'confirmed', 'in_progress'];
   v_end_time timestamptz;
 begin
   if tg_op = 'DELETE' then
@@ -24,19 +24,35 @@ begin
     return null;
   end if;
 
-  v_people := array[new.therapist_id, new.user_id];
-
   if new.requires_approval is not true then
-    perform pg_try_advisory_xact_lock_shared(session_approval.calendar_key(p.id))
-    from unnest(v_people) p (id);
+    if (new.status = 'pending_approval' or new.status = any (v_approved))
+      and coalesce(new.end_time, new.start_time) > now() - interval '1 day'
+    then
+      perform session_approval.announce_older_write(array[new.therapist_id, new.user_id]);
+    end if;
+  else
+    v_end_time := coalesce(
+      new.end_time, new.start_time + make_interval(mins => new.duration_minutes::integer));
   end if;
 
-  v_end_time := coalesce(new.end_time, new.start_time + make_interval(mins => new.duration_minutes::integer));
+  -- An approved session that goes on where it is needs no time that it has not; what overlaps since before
+  -- there was a calendar, or was inserted past it, must not keep its people from joining.
+  if tg_op = 'UPDATE'
+    and old.requires_approval
+    and new.requires_approval
+    and old.status = any (v_approved)
+    and new.status = any (v_approved)
+    and (old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id)
+      is not distinct from (
+        new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id)
+  then
+    return null;
+  end if;
 
   if new.requires_approval
     and new.start_time < v_end_time
     and (
-      new.status in ('scheduled', 'confirmed', 'in_progress')
+      new.status = any (v_approved)
       or (
         new.status = 'pending_approval'
         and new.is_instant is not true
@@ -44,16 +60,8 @@ begin
       )
     )
   then
-    if (
-      select count(*)
-      from session_approval.bookings b
-      where b.session_id = new.id
-        and b.person_id = any (v_people)
-        and b.during = tstzrange(new.start_time, v_end_time)
-    ) < 2 then
-      perform session_approval.hold_slot(
-        new.id, v_people, new.start_time, v_end_time, new.time_zone);
-    end if;
+    perform session_approval.hold_slot(
+      new.id, array[new.therapist_id, new.user_id], new.start_time, v_end_time, new.time_zone);
   elsif tg_op = 'UPDATE' then
     delete from session_approval.bookings b where b.session_id = new.id;
   end if;
@@ -96,10 +104,10 @@ for each row
 when (
   (
     old.status, old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id,
-    old.requires_approval
+    old.requires_approval, old.is_instant
   ) is distinct from (
     new.status, new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id,
-    new.requires_approval
+    new.requires_approval, new.is_instant
   )
 )
 execute function session_approval.keep_slot();
@@ -126,5 +134,6 @@ cross join lateral (values (h.therapist_id), (h.user_id)) person (id)
 where s.requires_approval
   and h.start_time < h.end_time
   and h.end_time > now()
+  and person.id is not null
 order by s.status = 'pending_approval', s.created_at, s.id
 on conflict do nothing;

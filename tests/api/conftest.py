@@ -1,10 +1,12 @@
 """The API under test: in this process, in front of a real PostgREST and the stand-in for Daily."""
 
+import itertools
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +118,7 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         """Build the application."""
         self.http: FlaskClient = create_app(settings).test_client()
+        self._hours = itertools.count(10)
 
     def get(self, path: str, person: Person | None = None, **query: Any) -> TestResponse:
         """Send a GET."""
@@ -126,9 +129,10 @@ class Api:
         return self.http.post(path, headers=headers_of(person), json=body)
 
     def propose(self, therapist: Person, client: Person, **fields: Any) -> dict[str, Any]:
-        """Propose a session, far enough ahead unless it is instant, and return it."""
+        """Propose a session, far ahead and an hour after the last unless it is instant."""
         if not fields.get("is_instant"):
-            fields.setdefault("start_time", "2031-05-06T10:00:00Z")
+            start = datetime(2031, 5, 6, tzinfo=UTC) + timedelta(hours=next(self._hours))
+            fields.setdefault("start_time", start.isoformat())
         response = self.post(
             "/api/therapist/create-custom-session", therapist, patient_id=client.id, **fields
         )

@@ -47,7 +47,10 @@ MIX = {
 }
 # What a request may be refused with here. Anything else, a deadlock for one, is a defect.
 DOCUMENTED = {
-    APPROVE: {"INSUFFICIENT_CREDITS", "SESSION_NOT_PENDING", "SESSION_EXPIRED"},
+    APPROVE: {
+        *("INSUFFICIENT_CREDITS", "SESSION_NOT_PENDING", "SESSION_EXPIRED"),
+        "TIME_SLOT_CONFLICT",  # instant ones that are approved at once
+    },
     "decline_session": {"SESSION_NOT_PENDING", "SESSION_EXPIRED"},
     "cancel_session": {"SESSION_NOT_CANCELLABLE", "SESSION_NOT_PENDING", "SESSION_EXPIRED"},
     "grant_credits": {"IDEMPOTENCY_CONFLICT"},
@@ -111,21 +114,23 @@ def settle(db: Connection, chance: random.Random) -> Town:
                 ),
             ).fetchall()
             town.lots.append(lot["id"])
-    for _ in range(OPERATIONS // 3):
+    for number in range(OPERATIONS // 3):
         client, therapist = chance.choice(town.clients), chance.choice(town.therapists)
         # Within a day of its start a client's cancellation refunds nothing.
         [session] = db.execute(
             "insert into public.sessions (user_id, therapist_id, created_by, status, title,"
             " requires_approval, is_instant, start_time, end_time, duration_minutes, time_zone,"
             " approval_expires_at) select %(client)s, %(therapist)s, %(therapist)s,"
-            " 'pending_approval', 'Storm', true, %(instant)s, at, at + interval '30 minutes', 30,"
+            " 'pending_approval', 'Storm', true, %(instant)s, at, at + interval '15 seconds', 30,"
             " 'UTC', now() + %(life)s::interval"
-            " from (select now() + %(start)s::interval as at) start returning id",
+            " from (select now() + %(start)s::interval + %(number)s * interval '15 seconds' as at)"
+            " start returning id",
             {
                 "client": client.id,
                 "therapist": therapist.id,
                 "instant": chance.random() < 0.2,
                 "start": chance.choice(["2 hours", "9 days", "10 days"]),
+                "number": number,
                 "life": chance.choice([*["1 hour"] * 9, soon()]),
             },
         ).fetchall()

@@ -1,7 +1,8 @@
 """A small model of wallets and sessions lives beside Postgres; after every step the two must agree.
 
-The clock is moved by moving every moment in the database back. Jumps are whole hours and moments
-that are chosen lie on half hours, so that the seconds a run takes never decide anything.
+The clock is moved by moving every moment in the database back. Jumps are whole hours, moments that
+are chosen lie on half hours and no session lasts until the next one, so that the seconds a run
+takes never decide anything.
 """
 
 import itertools
@@ -16,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
+    MultipleResults,
     RuleBasedStateMachine,
     initialize,
     invariant,
@@ -32,6 +34,7 @@ RUNS = int(os.environ.get("MODEL_RUNS", "40"))
 STEPS = int(os.environ.get("MODEL_STEPS", "40"))
 
 HOUR = 1
+MINUTES = 25  # every session of the model
 GRACE = 30 * 24  # hours, as the settings are installed
 PENDING_TTL = 72
 FREE_CANCEL = 24
@@ -63,8 +66,8 @@ class Session:
 
     @property
     def end(self) -> float:
-        """Every session of the model takes half an hour."""
-        return self.start + 0.5
+        """When it is over."""
+        return self.start + MINUTES / 60
 
 
 @dataclass
@@ -80,6 +83,21 @@ class World:
     def expired(self, lot: Lot) -> bool:
         """Whether a lot no longer pays."""
         return lot.expires is not None and lot.expires <= self.clock
+
+    def taken(self, start: float) -> bool:
+        """Whether a session holds this time: two of the model overlap when they start together."""
+        return any(
+            mine.start == start
+            and (
+                mine.status in (*APPROVED, "in_progress")
+                or (
+                    mine.status == "pending_approval"
+                    and not mine.instant
+                    and mine.answer_by > self.clock
+                )
+            )
+            for mine in self.sessions.values()
+        )
 
     def payer(self) -> UUID | None:
         """Return the lot that must pay next."""
@@ -215,17 +233,20 @@ class Credits(RuleBasedStateMachine):
     # What the two people do to sessions.
 
     @rule(target=sessions, instant=st.booleans(), ahead=st.integers(1, 100))
-    def propose(self, instant: bool, ahead: int) -> UUID:
+    def propose(self, instant: bool, ahead: int) -> UUID | MultipleResults[UUID]:
         start = self.world.clock if instant else self.world.clock + ahead + 0.5
         time = {"p_is_instant": True} if instant else {"p_start_time": self.interval(start)}
-        [row] = people.call(
-            self.db,
+        row = self.refused(
             self.therapist,
             "create_custom_session",
             p_patient_id=self.client.id,
-            p_duration_minutes=30,
+            p_duration_minutes=MINUTES,
             **time,
         )
+        if not instant and self.world.taken(start):
+            assert row == "TIME_SLOT_CONFLICT"
+            return multiple()
+        assert isinstance(row, dict), row
         answer_by = (
             self.world.clock + 0.25 if instant else min(start, self.world.clock + PENDING_TTL)
         )
@@ -234,9 +255,10 @@ class Credits(RuleBasedStateMachine):
         return session_id
 
     @rule(target=sessions, instant=st.booleans(), ahead=st.integers(1, 100))
-    def propose_and_approve(self, instant: bool, ahead: int) -> UUID:
+    def propose_and_approve(self, instant: bool, ahead: int) -> UUID | MultipleResults[UUID]:
         session = self.propose(instant, ahead)
-        self.approve(session)
+        if isinstance(session, UUID):
+            self.approve(session)
         return session
 
     @rule(session=sessions)
@@ -245,12 +267,15 @@ class Credits(RuleBasedStateMachine):
             self.client, "approve_session_and_deduct_credit", p_session_id=session
         )
         mine = self.world.sessions[session]
-        if mine.status in APPROVED:
+        if mine.status in (*APPROVED, "no_show"):
             assert isinstance(answer, dict)
             assert answer["already_approved"] is True
             return
         if expected := self.not_pending(mine):
             assert answer == expected
+            return
+        if mine.instant and self.world.taken(self.world.clock):
+            assert answer == "TIME_SLOT_CONFLICT"
             return
         payer = self.world.payer()
         if payer is None:
@@ -297,10 +322,13 @@ class Credits(RuleBasedStateMachine):
         hours=st.sampled_from([1, 3, 7, 25]),
         by_client=st.booleans(),
     )
-    def approve_wait_and_cancel(self, ahead: int, hours: int, by_client: bool) -> UUID:
+    def approve_wait_and_cancel(
+        self, ahead: int, hours: int, by_client: bool
+    ) -> UUID | MultipleResults[UUID]:
         session = self.propose_and_approve(False, ahead)
         self.wait(hours)
-        self.cancel(session, by_client)
+        if isinstance(session, UUID):
+            self.cancel(session, by_client)
         return session
 
     def not_pending(self, mine: Session) -> str | None:
@@ -366,6 +394,8 @@ class Credits(RuleBasedStateMachine):
         for session in self.world.sessions.values():
             if session.status == "pending_approval" and session.answer_by <= self.world.clock:
                 session.status, session.how = "cancelled", "expired"
+            elif session.status in APPROVED and session.end + 0.25 <= self.world.clock:
+                session.status = "no_show"
         for lot in self.world.lots.values():
             if lot.lives and self.world.expired(lot):
                 lot.balance = 0

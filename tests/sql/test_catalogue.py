@@ -34,6 +34,8 @@ SERVER_DOORS = {
     "sweep_sessions",
 }
 TRIGGERED_AS_OWNER = {
+    "tell_people",
+    "guard_session",
     "clear_slots",
     "keep_slot",
     "record_credit_entry",
@@ -216,6 +218,7 @@ def test_the_server_reads_settings_and_history_and_changes_only_settings(db: Con
         "credit_ledger",
         "session_events",
         "settings",
+        "transitions",
         "video_events",
     ]
     writable = [
@@ -379,7 +382,7 @@ def test_the_install_lists_every_file_once_and_nothing_else() -> None:
     folders = ("migrations", "functions", "views", "triggers", "policies")
     there = [f"{folder}/{file.name}" for folder in folders for file in (SQL / folder).glob("*.sql")]
 
-    assert sorted(listed) == sorted([*there, "record.sql", "reload.sql"])
+    assert sorted(listed) == sorted([*there, "record.sql", "reload.sql", "schedule.sql"])
     migrations = [file for file in listed if file.startswith("migrations/")]
     assert migrations == sorted(migrations) == listed[: len(migrations)]
 

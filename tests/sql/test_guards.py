@@ -278,6 +278,29 @@ def test_screens_that_write_the_course_of_an_approved_session_go_on_working(
     assert row(db, "sessions", approved["id"])["status"] == "completed"
 
 
+@pytest.mark.parametrize("before", LIVE)
+def test_the_table_of_transitions_says_what_people_may_write(
+    db: Connection, therapist: Person, approved: Row, refused: Refused, before: str
+) -> None:
+    allowed = {
+        row["to_status"]
+        for row in db.execute(
+            "select t.to_status from session_approval.transitions t"
+            " where t.from_status = %s and t.by_writing",
+            (before,),
+        )
+    }
+    assert "cancelled" in allowed
+
+    for after in {*LIVE, *ENDED, "cancelled", "pending_approval"} - {before}:
+        change(db, "sessions", approved["id"], status=before)
+        if after in allowed:
+            write(db, therapist, approved, status=after)
+        else:
+            with refused(403, "AUTHORIZATION_ERROR"):
+                write(db, therapist, approved, status=after)
+
+
 # New sessions, and sessions of the old code.
 
 

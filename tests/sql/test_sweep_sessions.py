@@ -21,6 +21,7 @@ from tests.people import (
     call,
     call_as,
     change,
+    configure,
     contents,
     events,
     give_credits,
@@ -247,6 +248,263 @@ def test_an_approval_that_waits_for_a_sweep_is_paid_from_a_lot_that_has_not_expi
             ("expiry", expiring),
             ("approval", lasting),
         ]
+
+
+# Sessions whose end has passed.
+
+
+@pytest.fixture
+def session(db: Connection, therapist: Person, client: Person, now: datetime) -> Row:
+    """An approved session that ended sixteen minutes ago, paid from a lot of three."""
+    give_credits(db, client, 3)
+    approved = approve(db, client, propose(db, therapist, client))
+    ended = now - timedelta(minutes=16)
+    change(db, "sessions", approved["id"], start_time=ended - timedelta(minutes=30), end_time=ended)
+    return approved
+
+
+def closed(db: Connection, session: Row) -> tuple[str, str | None, str | None]:
+    """How a session stands: its status, and who changed it last in which words."""
+    latest = events(db, session)[-1]
+    status: str = row(db, "sessions", session["id"])["status"]
+    assert latest["to_status"] == status
+    return status, latest["actor_id"], latest["reason"]
+
+
+@pytest.mark.parametrize(
+    ("status", "ends_as", "reason"),
+    [
+        ("in_progress", "completed", "Its end has passed"),
+        ("scheduled", "no_show", "Nobody joined"),
+        ("confirmed", "no_show", "Nobody joined"),
+    ],
+)
+def test_what_somebody_joined_was_completed_and_what_nobody_joined_was_not(
+    db: Connection, client: Person, session: Row, status: str, ends_as: str, reason: str
+) -> None:
+    change(db, "sessions", session["id"], status=status)
+
+    assert [sweep(db), sweep(db)] == [swept(0, 0, 1), swept(0, 0)]
+
+    assert closed(db, session) == (ends_as, None, reason)
+    assert balances(db, client) == [2]
+    assert db.execute("select from session_approval.bookings").fetchall() == []
+
+
+def test_a_session_that_was_really_joined_is_completed(
+    db: Connection, therapist: Person, client: Person, now: datetime
+) -> None:
+    give_credits(db, client)
+    session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
+    call(db, client, "join_session", p_session_id=session["id"])
+    change(db, "sessions", session["id"], start_time=now - timedelta(hours=1), end_time=now)
+    configure(db, finish_after="0")
+
+    assert sweep(db) == swept(0, 0, 1)
+    assert closed(db, session)[0] == "completed"
+
+
+@pytest.mark.parametrize(("after", "is_closed"), [(60, True), (61, False)])
+def test_the_therapist_has_the_time_that_the_setting_gives(
+    db: Connection, session: Row, now: datetime, after: int, is_closed: bool
+) -> None:
+    configure(db, finish_after=timedelta(minutes=after))
+    change(
+        db,
+        "sessions",
+        session["id"],
+        end_time=now - timedelta(hours=1),
+        start_time=now - timedelta(hours=2),
+    )
+
+    assert sweep(db) == swept(0, 0, int(is_closed))
+
+
+@pytest.mark.parametrize("refunds", [True, False])
+def test_by_policy_the_credit_of_a_session_that_nobody_joined_goes_back_once(
+    db: Connection, therapist: Person, client: Person, session: Row, refunds: bool
+) -> None:
+    configure(db, refund_no_show=refunds)
+
+    for _ in range(2):
+        sweep(db)
+    call(db, therapist, "finish_session", p_session_id=session["id"], p_outcome="completed")
+    change(db, "sessions", session["id"], status="scheduled")
+    sweep(db)
+
+    assert balances(db, client) == [3 if refunds else 2]
+    kinds = [(entry["kind"], entry["delta"]) for entry in ledger(db, client)]
+    assert kinds[1:] == [("approval", -1), ("refund", 1)][: 2 if refunds else 1]
+    if refunds:
+        entry = ledger(db, client)[-1]
+        assert (entry["session_id"], entry["lot_id"], entry["actor_id"]) == (
+            session["id"],
+            row(db, "sessions", session["id"])["credit_lot_id"],
+            None,
+        )
+    assert call_as(db, "service_role", None, "reconcile_credits") == []
+
+
+def test_a_session_that_somebody_joined_is_never_refunded(
+    db: Connection, client: Person, session: Row
+) -> None:
+    configure(db, refund_no_show=True)
+    change(db, "sessions", session["id"], status="in_progress")
+
+    sweep(db)
+
+    assert balances(db, client) == [2]
+
+
+@pytest.mark.parametrize("status", ["scheduled", "confirmed", "in_progress"])
+def test_older_codes_sessions_are_its_own_affair(
+    db: Connection, therapist: Person, client: Person, status: str
+) -> None:
+    configure(db, refund_no_show=True)
+    db.execute(
+        "insert into public.sessions (user_id, therapist_id, status, start_time, end_time)"
+        " values (%s, %s, %s, '2020-01-01 10:00', '2020-01-01 11:00')",
+        (client.id, therapist.id, status),
+    )
+    before = contents(db)
+
+    assert sweep(db) == swept(0, 0)
+    assert contents(db) == before
+
+
+@pytest.mark.parametrize("status", ["completed", "no_show", "cancelled"])
+def test_what_has_ended_otherwise_stays_as_it_is(db: Connection, session: Row, status: str) -> None:
+    change(db, "sessions", session["id"], status=status)
+
+    assert sweep(db) == swept(0, 0)
+
+
+def test_it_closes_at_most_five_hundred_at_a_time(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    db.execute(
+        "insert into public.sessions"
+        " (user_id, therapist_id, status, requires_approval, start_time, end_time)"
+        " select %s, %s, 'scheduled', true, t, t + interval '1 minute' from generate_series("
+        "   now() - interval '501 minutes', now() - interval '1 minute', '1 minute') t",
+        (client.id, therapist.id),
+    )
+    configure(db, finish_after="0")
+
+    assert [sweep(db), sweep(db), sweep(db)] == [swept(0, 0, 500), swept(0, 0, 1), swept(0, 0)]
+
+
+def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
+    own_database: str,
+) -> None:
+    with people.connect(own_database) as db:
+        therapist = add_person(db, "therapist")
+        client = add_person(db, "individual")
+        for _ in range(20):
+            give_credits(db, client)
+            session = approve(db, client, propose(db, therapist, client))
+            assert session["status"] == "scheduled"
+        db.execute(
+            "update public.sessions set start_time = start_time - interval '3 days',"
+            " end_time = end_time - interval '3 days'"
+        )
+        configure(db, refund_no_show=True)
+        start = Barrier(4)
+
+        def place(_: int) -> Row:
+            with people.connect(own_database) as connection:
+                connection.execute("set lock_timeout = '2s'")
+                start.wait(30)
+                return sweep(connection)
+
+        with ThreadPoolExecutor(4) as pool:
+            answers = [*pool.map(place, range(4)), sweep(db)]
+
+        assert sum(answer["sessions_closed"] for answer in answers) == 20
+        assert balances(db, client) == [1] * 20
+        kinds = Counter(entry["kind"] for entry in ledger(db, client))
+        assert (kinds["approval"], kinds["refund"]) == (20, 20)
+
+
+def test_credits_go_back_in_the_order_in_which_approvals_lock_lots(own_database: str) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as busy,
+        people.connect(own_database) as sweeper,
+        people.connect(own_database) as third,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        lots = sorted(give_credits(db, client, 5) for _ in range(2))
+        sessions = [propose(db, therapist, client) for _ in range(2)]
+        for session, lot in zip(sessions, reversed(lots), strict=True):
+            change(db, "user_credits", lot, expires_at="2100-01-01")
+            approve(db, client, session)
+            change(db, "user_credits", lot, expires_at=None)
+            assert row(db, "sessions", session["id"])["credit_lot_id"] == lot
+        # The session that the later lot paid for ended first.
+        db.execute(
+            "update public.sessions set start_time = start_time - interval '3 days',"
+            " end_time = end_time - interval '3 days'"
+        )
+        configure(db, refund_no_show=True)
+        busy.execute("select from public.user_credits where id = %s for update", (lots[0],))
+
+        answer = pool.submit(sweep, sweeper)
+        wait_until_blocked(db, sweeper)
+        try:
+            third.execute(
+                "select from public.user_credits where id = %s for update nowait", (lots[1],)
+            )
+        finally:
+            busy.rollback()
+
+        assert answer.result(20) == swept(0, 0, 2)
+
+
+# Who knows better than the sweep.
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"), [("in_progress", "no_show"), ("scheduled", "completed")]
+)
+def test_the_therapist_corrects_what_the_sweep_closed_once(
+    db: Connection, therapist: Person, session: Row, refused: Refused, status: str, outcome: str
+) -> None:
+    change(db, "sessions", session["id"], status=status)
+    sweep(db)
+    ends_as = row(db, "sessions", session["id"])["status"]
+    finish = {"p_session_id": session["id"]}
+
+    call(db, therapist, "finish_session", **finish, p_outcome=outcome)
+
+    assert closed(db, session) == (outcome, therapist.id, None)
+    with refused(409, "SESSION_NOT_FINISHABLE"):
+        call(db, therapist, "finish_session", **finish, p_outcome=ends_as)
+    call(db, therapist, "finish_session", **finish, p_outcome=outcome)
+
+
+def test_agreeing_with_the_sweep_changes_nothing(
+    db: Connection, therapist: Person, session: Row
+) -> None:
+    sweep(db)
+    before = contents(db)
+
+    call(db, therapist, "finish_session", p_session_id=session["id"], p_outcome="no_show")
+
+    assert contents(db) == before
+
+
+def test_what_somebody_decided_is_not_the_sweeps_to_be_corrected(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    change(db, "sessions", session["id"], status="in_progress")
+    with act_as(db, therapist, "service_role"):
+        change(db, "sessions", session["id"], status="completed")
+
+    with refused(409, "SESSION_NOT_FINISHABLE") as refusal:
+        call(db, therapist, "finish_session", p_session_id=session["id"], p_outcome="no_show")
+    assert refusal.details == {"status": "completed"}
 
 
 def test_only_the_server_sweeps(db: Connection) -> None:

@@ -145,9 +145,9 @@ class Round:
 def main() -> int:
     """Print the ratios, then what they are made of; 0 when every one reaches the goal, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="make bench",
+        prog="python -m scripts.bench.approvals",
         description=__doc__,
-        epilog="make bench ARGS='--seconds 20 --rounds 5'. The server is its own, with fsync on.",
+        epilog="The server is its own, with fsync on.",
     )
     parser.add_argument("--seconds", type=int, default=3, help="a round (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="a side (default: %(default)s)")

@@ -1,0 +1,1 @@
+"""Measurements beside what they must stand comparison with, ratios first."""

@@ -1,0 +1,200 @@
+"""Measure what people ask for most with ten thousand sessions, a million and five million."""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+import psycopg
+
+from scripts.local import LOCAL, StackError, database
+from scripts.local.postgres import EmbeddedPostgres
+
+SIZES = (10_000, 1_000_000, 5_000_000)
+GOAL = 1.5  # times as long with the most sessions as with the fewest, at most
+_FOLDER = LOCAL / "bench"
+_CALLS = 300
+_PEOPLE = 30  # who ask, in turn: what they need is in memory after the first round
+_OF_A_THERAPIST = 1000  # sessions, an hour apart, of which these lie ahead:
+_AHEAD = 100
+_OF_A_CLIENT = 50
+
+# What is asked, and by whom. Everybody's hours from now on are taken for a while, the halves free.
+ASKED = {
+    "pending list": ("client", "select * from public.list_pending_sessions()"),
+    "upcoming list": ("client", "select * from public.list_sessions(p_upcoming => true)"),
+    "calendar, a free time": (
+        "therapist",
+        "select * from public.check_availability('{hour}'::timestamptz + interval '30 minutes')",
+    ),
+    "calendar, a taken time": ("therapist", "select * from public.check_availability('{hour}')"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the ratios, then the times; 0 when every one reaches the goal, 1 if not."""
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.bench.sizes",
+        description=__doc__,
+        epilog="The largest takes some minutes and 4 GB of disk, which are given back.",
+    )
+    parser.add_argument("--largest", type=int, default=max(SIZES), help="sessions (%(default)s)")
+    parser.add_argument("--plans", action="store_true", help="print the plans at the largest size")
+    given = parser.parse_args(arguments)
+    sizes = sorted({size for size in SIZES if size < given.largest} | {given.largest})
+    measured: dict[int, dict[str, float]] = {}
+    try:
+        with EmbeddedPostgres(_FOLDER / "postgres", config={"shared_buffers": "1GB"}) as server:
+            for size in sizes:
+                address = _prepare(server, size)
+                measured[size] = _measure(address, size)
+                if given.plans and size == sizes[-1]:
+                    _print_plans(address, size)
+                with psycopg.connect(server.uri(), autocommit=True) as db:
+                    db.execute("drop database bench_sizes with (force)")
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return _report(measured)
+
+
+def _prepare(server: EmbeddedPostgres, size: int) -> str:
+    """Make a database of so many sessions, a tenth of them ahead, each person as busy as ever."""
+    began = time.monotonic()
+    with psycopg.connect(server.uri(), autocommit=True) as db:
+        db.execute("drop database if exists bench_sizes with (force)")
+        db.execute("create database bench_sizes")
+    address = server.uri("bench_sizes")
+    database.apply(address, [database.SUPABASE, database.STARTER, database.INSTALL])
+    people = {"therapist": size // _OF_A_THERAPIST, "client": size // _OF_A_CLIENT}
+    with psycopg.connect(address, autocommit=True) as db:
+        # Without triggers: how sessions are written is not what is measured.
+        db.execute("set session_replication_role = replica")
+        for kind, number in people.items():
+            db.execute(
+                "insert into public.users (id, email, full_name, user_type)"
+                " select (%s || lpad(n::text, 12, '0'))::uuid, %s || n || '@example.org',"
+                " 'Person ' || n, %s from generate_series(0, %s - 1) n",
+                (
+                    _PREFIX[kind],
+                    kind,
+                    "therapist" if kind == "therapist" else "individual",
+                    number,
+                ),
+            )
+        db.execute(
+            "insert into public.sessions (user_id, therapist_id, created_by, status, title,"
+            " requires_approval, approved_at, start_time, end_time, duration_minutes, time_zone,"
+            " approval_expires_at)"
+            " select (%(client)s || lpad((n %% %(clients)s)::text, 12, '0'))::uuid, t.id, t.id,"
+            " case when at.ago > 0 then 'completed' when n / %(clients)s %% 3 > 0 then 'scheduled'"
+            " else 'pending_approval' end,"
+            " 'Session', true, case when at.ago > 0 or n / %(clients)s %% 3 > 0 then now() end,"
+            " at.start, at.start + interval '30 minutes', 30, 'UTC', at.start"
+            " from generate_series(0, %(size)s - 1) n,"
+            " lateral (select (%(therapist)s || lpad((n %% %(therapists)s)::text, 12, '0'))::uuid"
+            "   as id) t,"
+            " lateral (select %(past)s - n / %(therapists)s as ago) passed,"
+            " lateral (select passed.ago, date_trunc('hour', now())"
+            "   - (passed.ago - 1) * interval '1 hour' as start) at",
+            {
+                "client": _PREFIX["client"],
+                "therapist": _PREFIX["therapist"],
+                "clients": people["client"],
+                "therapists": people["therapist"],
+                "past": _OF_A_THERAPIST - _AHEAD,
+                "size": size,
+            },
+        )
+        db.execute(
+            "insert into session_approval.bookings (session_id, person_id, during)"
+            " select h.id, person.id, tstzrange(h.start_time, h.end_time)"
+            " from session_approval.held_sessions h"
+            " cross join lateral (values (h.therapist_id), (h.user_id)) person (id)"
+        )
+        db.execute("vacuum analyze")
+    _say(f"{size:>9} sessions made ready in {time.monotonic() - began:.0f} s")
+    return address
+
+
+_PREFIX = {
+    "therapist": "00000000-0000-4000-8000-",
+    "client": "00000000-0000-4000-9000-",
+}
+
+
+def _measure(address: str, size: int) -> dict[str, float]:
+    """Ask everything many times, of many people in turn; the median milliseconds of each."""
+    medians = {}
+    with psycopg.connect(address, autocommit=True) as db:
+        hour = db.execute("select date_trunc('hour', now()) + interval '20 hours'").fetchone()
+        for name, (kind, question) in ASKED.items():
+            number = size // (_OF_A_THERAPIST if kind == "therapist" else _OF_A_CLIENT)
+            statement = question.format(hour=hour[0] if hour else "")
+            people = [turn * 7919 % number for turn in range(_PEOPLE)]
+            taken = [
+                _ask(db, kind, people[turn % _PEOPLE], statement)
+                for turn in range(_PEOPLE + _CALLS)
+            ]
+            medians[name] = statistics.median(taken[_PEOPLE:]) * 1000
+    return medians
+
+
+def _ask(db: psycopg.Connection[Any], kind: str, number: int, statement: str) -> float:
+    """Ask as one person, as PostgREST does; return the seconds that the answer took."""
+    sub = f"{_PREFIX[kind]}{number:012}"
+    with db.transaction():
+        db.execute(
+            "select set_config('role', 'authenticated', true),"
+            " set_config('request.jwt.claims', json_build_object('role', 'authenticated',"
+            " 'sub', %s::text)::text, true)",
+            (sub,),
+        )
+        began = time.perf_counter()
+        db.execute(statement.encode(), prepare=True).fetchall()
+        return time.perf_counter() - began
+
+
+def _print_plans(address: str, size: int) -> None:
+    """Print the plan of every statement behind each question, as auto_explain tells it."""
+    with psycopg.connect(address, autocommit=True) as db:
+        db.execute("load 'auto_explain'")
+        for setting, value in {
+            "auto_explain.log_min_duration": "0",
+            "auto_explain.log_nested_statements": "on",
+            "auto_explain.log_analyze": "on",
+            "auto_explain.log_buffers": "on",
+            "auto_explain.log_level": "notice",
+        }.items():
+            db.execute("select set_config(%s, %s, false)", (setting, value))
+        hour = db.execute("select date_trunc('hour', now()) + interval '20 hours'").fetchone()
+        db.add_notice_handler(lambda notice: print(notice.message_primary))
+        numbers = count(1)
+        for name, (kind, question) in ASKED.items():
+            print(f"\n{name}, {size} sessions:")
+            _ask(db, kind, next(numbers), question.format(hour=hour[0] if hour else ""))
+
+
+def _report(measured: dict[int, dict[str, float]]) -> int:
+    fewest, most = min(measured), max(measured)
+    print(f"\nTime with {most:,} sessions as a multiple of that with {fewest:,}")
+    print(f"(the goal is {GOAL} or less), and medians of {_CALLS} calls in milliseconds:\n")
+    print(f"  {'':24}{'times':>7}" + "".join(f"{size:>13,}" for size in measured))
+    reached = True
+    for name in ASKED:
+        ratio = measured[most][name] / measured[fewest][name]
+        reached &= ratio <= GOAL
+        each = "".join(f"{one[name]:>13.2f}" for one in measured.values())
+        print(f"  {name:24}{ratio:>7.2f}{each}{'' if ratio <= GOAL else '  above the goal'}")
+    return 0 if reached else 1
+
+
+def _say(progress: str) -> None:
+    print(progress, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

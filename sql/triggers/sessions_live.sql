@@ -1,0 +1,55 @@
+-- A session's two people learn of its changes at once, where Supabase Realtime is installed: a broadcast on a
+-- private topic of each, 'session_approval:<their id>', event 'session_changed'. It names the session and
+-- nothing else; what has become of it the screens ask the API. Where there is no Realtime there is no
+-- trigger, and screens look again every few seconds.
+
+create or replace function session_approval.tell_people()
+returns trigger
+language plpgsql
+security definer
+set search_path = ''
+as $$
+declare
+  v_person_id uuid;
+begin
+  foreach v_person_id in array array[new.user_id, new.therapist_id] loop
+    perform realtime.send(
+      jsonb_build_object('session_id', new.id), 'session_changed',
+      'session_approval:' || v_person_id::text, true);
+  end loop;
+
+  return null;
+end
+$$;
+
+comment on function session_approval.tell_people() is
+  'Tells a session''s two people, by Supabase Realtime, that it has changed.';
+
+revoke all on function session_approval.tell_people() from public, anon, authenticated;
+
+drop trigger if exists session_approval_live on public.sessions;
+
+do $$
+begin
+  if to_regprocedure('realtime.send(jsonb, text, text, boolean)') is null then
+    return;
+  end if;
+
+  create trigger session_approval_live
+  after insert or update on public.sessions
+  for each row execute function session_approval.tell_people();
+
+  comment on trigger session_approval_live on public.sessions is
+    'A session''s people learn of its changes by Supabase Realtime.';
+
+  drop policy if exists "People hear of their own sessions" on realtime.messages;
+  create policy "People hear of their own sessions"
+    on realtime.messages
+    for select
+    to authenticated
+    using (realtime.topic() = 'session_approval:' || (select auth.uid())::text);
+exception
+  when insufficient_privilege then
+    raise warning 'Realtime is installed, but its topics may not be opened: %', sqlerrm;
+end
+$$;

@@ -1,0 +1,73 @@
+"""What a session's people are told by Supabase Realtime, where it is installed."""
+
+from scripts.local import database
+from tests import people
+from tests.people import Row, add_person, call, give_credits, propose
+
+REALTIME = """
+create schema realtime;
+create table realtime.messages (
+  id bigint generated always as identity, payload jsonb, event text, topic text, private boolean
+);
+alter table realtime.messages enable row level security;
+grant usage on schema realtime to authenticated;
+grant select on realtime.messages to authenticated;
+create function realtime.topic() returns text language sql stable
+  as $$ select nullif(current_setting('realtime.topic', true), '') $$;
+create function realtime.send(
+  payload jsonb, event text, topic text, private boolean default true
+) returns void language sql
+  as $$ insert into realtime.messages (payload, event, topic, private) values ($1, $2, $3, $4) $$;
+"""
+
+
+def told(db: people.Connection) -> list[Row]:
+    """Return what was sent."""
+    return db.execute(
+        "select payload, event, topic, private from realtime.messages order by id"
+    ).fetchall()
+
+
+def test_both_people_are_told_which_session_changed_and_nothing_more(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        db.execute(REALTIME)
+        for _ in range(2):
+            database.apply(own_database, [database.INSTALL])
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        give_credits(db, client, 1)
+
+        session = propose(db, therapist, client, p_title="Private")
+        people.approve(db, client, session)
+
+        message = {"payload": {"session_id": str(session["id"])}, "event": "session_changed"}
+        both = [
+            {**message, "topic": f"session_approval:{person.id}", "private": True}
+            for person in (client, therapist)
+        ]
+        assert told(db) == both * 2
+        with people.act_as(db, client):
+            db.execute(
+                "select set_config('realtime.topic', %s, true)", (f"session_approval:{client.id}",)
+            )
+            assert len(told(db)) == 4
+            db.execute(
+                "select set_config('realtime.topic', %s, true)",
+                (f"session_approval:{therapist.id}",),
+            )
+            assert told(db) == []
+
+
+def test_without_realtime_nothing_is_told_and_all_works(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        give_credits(db, client, 1)
+
+        people.approve(db, client, propose(db, therapist, client))
+
+        assert call(db, client, "list_sessions", p_upcoming=True)
+        assert (
+            db.execute(
+                "select from pg_trigger t where t.tgname = 'session_approval_live'"
+            ).fetchall()
+            == []
+        )

@@ -96,12 +96,19 @@ from our_triggers t
 union all
 select
   4, format('drop: policy %I on %I', p.policyname, p.tablename),
-  format('drop policy %I on public.%I', p.policyname, p.tablename)
+  format('drop policy %I on %I.%I', p.policyname, p.schemaname, p.tablename)
 from pg_catalog.pg_policies p
-where p.schemaname = 'public'
-  and (p.tablename, p.policyname) in (
-    ('sessions', 'People see their own sessions'), ('user_credits', 'Clients see their own credits')
-  )
+where (p.schemaname, p.tablename, p.policyname) in (
+  ('public', 'sessions', 'People see their own sessions'),
+  ('public', 'user_credits', 'Clients see their own credits'),
+  ('realtime', 'messages', 'People hear of their own sessions')
+)
+
+union all
+select
+  4, 'drop: the job session_approval_sweep of pg_cron, where there is one',
+  'select cron.unschedule(j.jobid) from cron.job j where j.jobname = ''session_approval_sweep'''
+where to_regprocedure('cron.unschedule(bigint)') is not null
 
 union all
 select

@@ -24,7 +24,8 @@ _FOLDER = LOCAL / "bench"
 _FIRST = 100_000_000_000  # the number of the first session
 _A_ROUND = 100_000_000  # numbers that a round has to itself
 _LOTS = 3  # a client's; the application inserts one per purchase
-_FASTEST = 12000  # approvals a second that no machine reaches: so many sessions are made ready
+# Transactions a second that no machine reaches: so many sessions are made ready.
+_FASTEST = {"public": 4000, "by_hand": 12000}
 
 # Ids are numbers in the digits of a uuid, so that a script can count through them: one pgbench
 # client takes every session once, and never one of another's. The prefix is the same for all sides.
@@ -240,7 +241,7 @@ def _refill(address: str, side: str, wallets: int, clients: int, seconds: int, f
     """Give a side as many waiting sessions as a round can use, and a server without a backlog."""
     schema, script = SIDES[side]
     _script(side).write_text(script.format(wallets=wallets))
-    each = _FASTEST * seconds // min(clients, 4)
+    each = _FASTEST[schema] * seconds // min(clients, 4)
     with psycopg.connect(address, autocommit=True) as db:
         # Without triggers: that these sessions were proposed is not what is measured.
         db.execute("set session_replication_role = replica")
@@ -253,15 +254,25 @@ def _refill(address: str, side: str, wallets: int, clients: int, seconds: int, f
                 " select ('00000000-0000-4000-a000-' || i.session)::uuid,"
                 " ('00000000-0000-4000-8000-' || 100000000000 + i.session %% %(wallets)s)::uuid,"
                 " t.id, t.id, 'pending_approval', true, 'Custom session',"
-                " now() + interval '2 days', now() + interval '2 days 30 minutes', 30, 'UTC',"
-                " now() + interval '1 day'"
+                " at, at + interval '1 second', 30, 'UTC', now() + interval '1 day'"
                 " from (select id from public.users where user_type = 'therapist') t,"
                 " generate_series(0, %(clients)s - 1) client,"
                 " generate_series(0, %(each)s - 1) turn,"
-                " lateral (select %(first)s + client * 1000037::bigint + turn as session) i"
+                " lateral (select %(first)s + client * 1000037::bigint + turn as session) i,"
+                # A second each, so that the calendar has room for all.
+                " lateral (select now() + interval '2 days'"
+                "   + (turn * %(clients)s + client) * interval '1 second' as at) start"
             ).format(table),
             {"wallets": wallets, "clients": clients, "each": each, "first": first},
         )
+        if schema == "public":  # their time has been held since they were proposed
+            db.execute("truncate session_approval.bookings")
+            db.execute(
+                "insert into session_approval.bookings (session_id, person_id, during)"
+                " select s.id, person.id, tstzrange(s.start_time, s.end_time)"
+                " from public.sessions s"
+                " cross join lateral (values (s.therapist_id), (s.user_id)) person (id)"
+            )
         db.execute("vacuum analyze")
         db.execute("checkpoint")
 
@@ -281,7 +292,7 @@ def _run(address: str, side: str, wallets: int, clients: int, seconds: int, firs
     rate = re.search(r"^tps = ([\d.]+)", result.stdout, re.M)
     latency = re.search(r"^latency average = ([\d.]+) ms", result.stdout, re.M)
     if result.returncode != 0 or rate is None or latency is None:
-        raise StackError(f"pgbench stopped:\n{result.stdout}{result.stderr}")
+        raise StackError(f"pgbench stopped:\n{result.stdout}{result.stderr[:2000]}")
     return Round(side, wallets, clients, float(rate[1]), float(latency[1]))
 
 

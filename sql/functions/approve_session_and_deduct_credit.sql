@@ -30,21 +30,23 @@ declare
   v_session record;
   v_already_approved boolean;
   v_lot_id uuid;
-  v_restart timestamptz;
   v_outcome session_approval.session_outcomes;
 begin
   select
     s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
-    s.therapist_id, case when s.is_instant then now() else s.start_time end as start_time,
-    case when s.is_instant then now() else s.start_time end + coalesce(
-      case when s.is_instant is not true then s.end_time - s.start_time end,
+    s.therapist_id, s.time_zone, coalesce(restart.at, s.start_time) as start_time,
+    coalesce(restart.at, s.start_time) + coalesce(
+      case when restart.at is null then s.end_time - s.start_time end,
       make_interval(mins => s.duration_minutes::integer), s.end_time - s.start_time) as end_time,
-    coalesce(s.time_zone, settings.default_time_zone) as time_zone,
-    settings.low_balance,
+    restart.at at time zone coalesce(s.time_zone, settings.default_time_zone) as restarts_at_local,
+    settings.low_balance, (
+      select count(*) = 2 from session_approval.bookings b where b.session_id = s.id
+    ) as holds_its_time,
     settings.video_base_url || '/' || v_room_name as room_url
   into v_session
   from public.sessions s
   cross join session_approval.settings settings
+  cross join lateral (select case when s.is_instant then now() end as at) restart
   where s.id = p_session_id
     and s.user_id = v_caller.id
   for no key update of s;
@@ -60,9 +62,7 @@ begin
     perform session_approval.refuse_unless_pending(
       v_session.status, v_session.approval_expires_at, v_session.cancellation_reason);
 
-    v_restart := case when v_session.is_instant then v_session.start_time end;
-
-    if v_session.start_time < v_session.end_time then
+    if not v_session.holds_its_time and v_session.start_time < v_session.end_time then
       perform session_approval.hold_slot(
         p_session_id, array[v_session.therapist_id, v_caller.id], v_session.start_time,
         v_session.end_time, v_session.time_zone);
@@ -83,10 +83,9 @@ begin
       daily_room_name = v_room_name,
       start_time = v_session.start_time,
       end_time = case when s.is_instant then v_session.end_time else s.end_time end,
-      scheduled_date = coalesce(
-        (v_restart at time zone v_session.time_zone)::date, s.scheduled_date::date),
+      scheduled_date = coalesce(v_session.restarts_at_local::date, s.scheduled_date::date),
       scheduled_time = coalesce(
-        date_trunc('second', v_restart at time zone v_session.time_zone)::time, s.scheduled_time::time)
+        date_trunc('second', v_session.restarts_at_local)::time, s.scheduled_time::time)
     where s.id = p_session_id;
   end if;
 

@@ -1,5 +1,5 @@
--- The sessions that are in the way of a new one, earliest first, as JSON. Everybody learns the times; which
--- session it is, and with whom, only the therapist who gives it.
+-- The sessions that are in the way of a new one, earliest first and ten at most, as JSON. Everybody learns
+-- the times; which session it is, and with whom, only the therapist who gives it.
 
 create or replace function session_approval.conflicting_sessions(
   p_viewer_id uuid,
@@ -31,10 +31,15 @@ as $$
     ),
     '[]'
   )
-  from session_approval.settings settings
-  cross join lateral session_approval.busy_sessions(
-    p_people, p_start_time - settings.buffer, p_end_time + settings.buffer) h
-  where h.id is distinct from p_except_id
+  from (
+    select busy.*
+    from session_approval.settings settings
+    cross join lateral session_approval.busy_sessions(
+      p_people, p_start_time - settings.buffer, p_end_time + settings.buffer) busy
+    where busy.id is distinct from p_except_id
+    order by busy.start_time, busy.id
+    limit 10
+  ) h
 $$;
 
 comment on function session_approval.conflicting_sessions(

@@ -2,9 +2,9 @@
 -- it holds just this already, nothing is locked and nothing changes.
 --
 -- Locks: the sessions that hold the time no longer give it back: proposals that ran out, and those that the
--- same statement has moved elsewhere. Then the two calendars; whoever decides about one of these people's time
--- waits. In this order, because whoever moves a session has locked it before it comes here. What a session
--- holds is changed only by whoever has locked the session.
+-- same statement has moved elsewhere. Then the two calendars; whoever decides about one of these people's
+-- time waits. In this order, because whoever moves a session has locked it before it comes here. What a
+-- session holds is changed only by whoever has locked the session.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 

@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint apply doctor bench torture bundle token reset
+.PHONY: help run test check lint apply doctor bench bench-install torture bundle token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -10,7 +10,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 $(READY): requirements.txt requirements-dev.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: install it, or name it with PYTHON=/path/to/python"; exit 1; }
@@ -48,6 +48,9 @@ doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE
 
 bench: $(READY) ## measure approvals beside the same statements by hand, then lists and calendar up to 5 million sessions
 	@$(BIN)/python -m scripts.bench
+
+bench-install: $(READY) ## measure an install on a million sessions under writes: waits, and sizes
+	@$(BIN)/python -m scripts.bench_install $(ARGS)
 
 torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests
 	@$(BIN)/python -m scripts.torture $(ARGS)

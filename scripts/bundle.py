@@ -1,6 +1,7 @@
 """Write the install as one file without psql meta-commands, for SQL editors and migrations."""
 
 import argparse
+import hashlib
 import re
 import sys
 from pathlib import Path
@@ -8,6 +9,15 @@ from pathlib import Path
 from scripts.local import ROOT
 
 _INCLUDE = re.compile(r"^\\ir (\S+)$")
+_VERSION = re.compile(r"as \$\$ select '([^']+)' \$\$;")
+
+
+def version() -> str:
+    """Return the release's number, which sql/functions/version.sql says."""
+    file = ROOT / "sql" / "functions" / "version.sql"
+    if found := _VERSION.search(file.read_text()):
+        return found[1]
+    raise ValueError(f"{file} says no version")
 
 
 def bundle(file: Path) -> str:
@@ -25,15 +35,25 @@ def bundle(file: Path) -> str:
     return "\n".join(lines)
 
 
+def headed(text: str) -> str:
+    """Return a bundle's text under two lines that say which release it is, and its checksum."""
+    body = text.rstrip() + "\n"
+    checksum = hashlib.sha256(body.encode()).hexdigest()
+    return (
+        f"-- Session approval {version()}\n"
+        f"-- sha256 {checksum} of what follows: tail -n +3 FILE | sha256sum\n{body}"
+    )
+
+
 def main() -> int:
     """Write the bundle and say where it is."""
     parser = argparse.ArgumentParser(prog="make bundle", description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "session_approval.sql")
     arguments = parser.parse_args()
-    text = bundle(ROOT / "sql" / "install.sql")
+    text = headed(bundle(ROOT / "sql" / "install.sql"))
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text.rstrip() + "\n")
-    print(f"{arguments.output}: {len(text.splitlines())} lines")
+    arguments.output.write_text(text)
+    print(f"{arguments.output}: {version()}, {len(text.splitlines())} lines")
     return 0
 
 

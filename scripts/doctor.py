@@ -1,24 +1,18 @@
-"""Look a database over, changing nothing: settings, row security, credits that do not add up."""
+"""Look a database over, changing nothing: what is installed, settings, calendar and credits."""
 
 import argparse
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 
 import psycopg
 from dotenv import load_dotenv
 from psycopg.rows import dict_row
 
-
-@dataclass(frozen=True)
-class Finding:
-    """Something to know: how bad it is, what it is, why it matters, what to do."""
-
-    level: str  # ok, warning or error
-    what: str
-    why: str = ""
-    do: str = ""
+from scripts import installed
+from scripts.findings import Database, Finding
 
 
 def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
@@ -26,6 +20,7 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
     with psycopg.connect(address, row_factory=dict_row, connect_timeout=10) as db:
         db.read_only = True
         db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        db.execute("set local search_path = ''")  # so that Postgres prints every name in full
         settings = db.execute(
             "select to_jsonb(s) - 'only_row' as row from session_approval.settings s"
         ).fetchone()
@@ -39,61 +34,87 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
                     "insert into session_approval.settings default values",
                 )
             )
-        for row in db.execute(
-            "select c.relname, c.relrowsecurity from pg_catalog.pg_class c"
-            " where c.oid in ('public.sessions'::regclass, 'public.user_credits'::regclass)"
-            " order by c.relname"
-        ):
-            table = f"public.{row['relname']}"
-            if row["relrowsecurity"]:
-                findings.append(Finding("ok", f"{table}: row level security is on"))
-            else:
-                findings.append(
-                    Finding(
-                        "warning",
-                        f"{table}: row level security is off",
-                        "whoever may select from it reads everybody's rows; the guards against "
-                        "writing hold all the same",
-                        f"alter table {table} enable row level security; then make apply again",
-                    )
-                )
-        waiting = db.execute(
-            "select count(*) as n from public.sessions s where s.status = 'pending_approval'"
-            " and s.approval_expires_at < now() - interval '1 hour'"
-        ).fetchone()
-        if waiting and waiting["n"]:
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{waiting['n']} unanswered proposal(s) expired over an hour ago",
-                    "they already read as cancelled; the stored status follows with the sweep",
-                    "select * from sweep_sessions(), every minute",
-                )
-            )
-        problems = db.execute("select * from public.reconcile_credits()").fetchall()
-        for row in problems:
-            whose = [
-                f"{name} {row[column]}"
-                for name, column in (
-                    ("lot", "lot_id"),
-                    ("session", "session_id"),
-                    ("client", "user_id"),
-                )
-                if row[column] is not None
-            ]
-            findings.append(
-                Finding(
-                    "error",
-                    f"{row['problem']}: expected {row['expected']}, found {row['found']}; "
-                    + ", ".join(whose),
-                    "credits are money that somebody paid",
-                    f"python -m scripts.credits history {row['user_id']} shows what happened; "
-                    "adjust corrects a lot",
-                )
-            )
-        if not problems:
-            findings.append(Finding("ok", "credits: lots, ledger and sessions add up"))
+        for part in (installed.look, _row_security, _unanswered, _calendar, _credits):
+            findings.extend(part(db))
         return settings["row"] if settings else {}, findings
+
+
+def _row_security(db: Database) -> Iterator[Finding]:
+    """Say where row level security is on, and what it means where it is off."""
+    for row in db.execute(
+        "select c.relname, c.relrowsecurity from pg_catalog.pg_class c"
+        " where c.oid in ('public.sessions'::regclass, 'public.user_credits'::regclass)"
+        " order by c.relname"
+    ):
+        table = f"public.{row['relname']}"
+        if row["relrowsecurity"]:
+            yield Finding("ok", f"{table}: row level security is on")
+        else:
+            yield Finding(
+                "warning",
+                f"{table}: row level security is off",
+                "whoever may select from it reads everybody's rows; the guards against "
+                "writing hold all the same",
+                f"alter table {table} enable row level security; then make apply again",
+            )
+
+
+def _unanswered(db: Database) -> Iterator[Finding]:
+    """Find proposals that ran out and were not put away."""
+    waiting = db.execute(
+        "select count(*) as n from public.sessions s where s.status = 'pending_approval'"
+        " and s.approval_expires_at < now() - interval '1 hour'"
+    ).fetchone()
+    if waiting and waiting["n"]:
+        yield Finding(
+            "warning",
+            f"{waiting['n']} unanswered proposal(s) expired over an hour ago",
+            "they already read as cancelled; the stored status follows with the sweep",
+            "select * from sweep_sessions(), every minute",
+        )
+
+
+def _calendar(db: Database) -> Iterator[Finding]:
+    """Find sessions to come that hold one person at one time."""
+    pairs = db.execute(
+        "select b.person_id, b.session_id, b.other_session_id, b.during::text as during"
+        " from session_approval.double_bookings b order by b.during, b.person_id limit 20"
+    ).fetchall()
+    for pair in pairs:
+        yield Finding(
+            "warning",
+            f"{pair['person_id']} is booked twice, {pair['during']}: sessions"
+            f" {pair['session_id']} and {pair['other_session_id']}",
+            "one of the two will wait in vain; they were there before, or came past the functions",
+            "ask the people; one of them cancels one of the two",
+        )
+    if not pairs:
+        yield Finding("ok", "calendar: nobody is booked twice")
+
+
+def _credits(db: Database) -> Iterator[Finding]:
+    """Find whatever does not add up between lots, ledger and sessions."""
+    problems = db.execute("select * from public.reconcile_credits()").fetchall()
+    for row in problems:
+        whose = [
+            f"{name} {row[column]}"
+            for name, column in (
+                ("lot", "lot_id"),
+                ("session", "session_id"),
+                ("client", "user_id"),
+            )
+            if row[column] is not None
+        ]
+        yield Finding(
+            "error",
+            f"{row['problem']}: expected {row['expected']}, found {row['found']}; "
+            + ", ".join(whose),
+            "credits are money that somebody paid",
+            f"python -m scripts.credits history {row['user_id']} shows what happened; "
+            "adjust corrects a lot",
+        )
+    if not problems:
+        yield Finding("ok", "credits: lots, ledger and sessions add up")
 
 
 def main() -> int:

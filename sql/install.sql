@@ -12,6 +12,7 @@
 \ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
 \ir migrations/0011_transitions.sql
+\ir migrations/0020_installs.sql
 
 \ir functions/room_name.sql
 \ir views/clients.sql
@@ -21,6 +22,11 @@
 \ir views/session_histories.sql
 \ir views/held_sessions.sql
 \ir views/double_bookings.sql
+
+\ir functions/version.sql
+\ir functions/definitions.sql
+\ir functions/check_to_put_back.sql
+\ir views/rollback_plan.sql
 
 \ir functions/refuse.sql
 \ir functions/refuse_unless_pending.sql
@@ -79,6 +85,7 @@
 
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
+\ir triggers/sessions_duration.sql
 \ir triggers/sessions_slot.sql
 \ir triggers/sessions_live.sql
 \ir triggers/user_credits_guard.sql
@@ -90,4 +97,5 @@
 
 \ir regrant.sql
 \ir schedule.sql
+\ir record.sql
 \ir reload.sql

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.bundle import version
 from scripts.local import ROOT, database
 from scripts.local.postgres import WHEEL_BIN
 from tests.servers import Server
@@ -43,3 +44,21 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
         assert _dump(address) == _dump(own_database)
     finally:
         server.drop("test_bundle")
+
+
+def test_the_bundle_says_which_release_it_is_and_a_checksum_that_holds(tmp_path: Path) -> None:
+    file = tmp_path / "bundle.sql"
+    subprocess.run(
+        [sys.executable, "-m", "scripts.bundle", "--output", str(file)], cwd=ROOT, check=True
+    )
+    release, said, *_ = file.read_text().splitlines()
+
+    [_, command] = said.split(": ")
+    sums = subprocess.run(
+        ["sh", "-c", command.replace("FILE", str(file))],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert release == f"-- Session approval {version()}"
+    assert sums.stdout.split()[0] == said.split()[2]

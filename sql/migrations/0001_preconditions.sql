@@ -1,88 +1,268 @@
--- Stop before anything is changed when this database lacks what the rest of the install relies on.
--- One message lists all that is missing, each with what to do about it.
+-- Stop before anything is changed when this database lacks what the rest of the install relies on, or has
+-- something in its place that the install cannot work with.
+-- One message lists all of it, each with what to do about it.
 
 set local lock_timeout = '5s';
 set local client_min_messages = warning;
 
 do $$
 declare
-  v_missing text[] := '{}';
-  v_role text;
-  v_column text;
+  v_missing text;
 begin
-  if current_setting('server_version_num')::integer < 140000 then
-    v_missing := v_missing || 'PostgreSQL 14 or newer: this server is '
-      || current_setting('server_version');
-  end if;
-
-  foreach v_role in array array['anon', 'authenticated', 'service_role'] loop
-    if not exists (select from pg_catalog.pg_roles r where r.rolname = v_role) then
-      v_missing := v_missing || format(
-        'role %I: Supabase has it; on plain Postgres run sql/local/supabase.sql first', v_role);
-    end if;
-  end loop;
-
-  if to_regprocedure('auth.uid()') is null then
-    v_missing := v_missing ||
-      text 'function auth.uid(): Supabase has it; on plain Postgres run sql/local/supabase.sql first';
-  end if;
-
-  if to_regclass('session_approval.people') is null and to_regclass('public.users') is null then
-    v_missing := v_missing || text 'table public.users: where people live in another table, create the '
-      'view session_approval.people over it first (README, "For DBAs"); '
-      'a new project runs sql/starter/install.sql';
-  elsif to_regclass('session_approval.people') is null and not exists (
+  with columns as (
     select
-    from information_schema.columns c
-    where c.table_schema = 'public'
-      and c.table_name = 'users'
-      and c.column_name in ('user_type', 'role')
-  ) then
-    v_missing := v_missing || text 'column public.users.user_type, or role: where the kind of an account '
-      'is kept elsewhere, create the view session_approval.people first (README, "For DBAs")';
-  end if;
+      c.relname || '.' || a.attname as name, c.relname::text as table_name, a.attname::text as column_name,
+      coalesce(base.typname, t.typname) as type, coalesce(base.typcategory, t.typcategory) as category,
+      format_type(a.atttypid, a.atttypmod) as type_in_full,
+      case when coalesce(base.typname, t.typname) in ('varchar', 'bpchar') and a.atttypmod > 0
+        then a.atttypmod - 4 end as width,
+      a.attnotnull as is_not_null, a.attgenerated <> '' or a.attidentity = 'a' as is_generated,
+      a.atthasdef or a.attidentity <> '' or coalesce(t.typdefault, '') <> '' as has_default
+    from pg_catalog.pg_attribute a
+    join pg_catalog.pg_class c on c.oid = a.attrelid
+    join pg_catalog.pg_type t on t.oid = a.atttypid
+    left join pg_catalog.pg_type base on base.oid = t.typbasetype
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname in ('users', 'sessions', 'user_credits')
+      and a.attnum > 0
+      and not a.attisdropped
+  ),
+  -- What the functions can read and write, by what they do with each column.
+  expected (name, type) as (
+    select unnest(names), type
+    from (
+      values
+        ('uuid', array['sessions.id', 'sessions.user_id', 'sessions.therapist_id', 'sessions.created_by',
+          'sessions.credit_lot_id', 'user_credits.id', 'user_credits.user_id']),
+        ('timestamptz', array['sessions.start_time', 'sessions.end_time', 'user_credits.expires_at']),
+        ('timestamptz or timestamp', array['sessions.created_at', 'user_credits.created_at',
+          'sessions.approved_at', 'sessions.approval_expires_at']),
+        ('date or timestamp', array['sessions.cancelled_at']),
+        ('date, time or text', array['sessions.scheduled_date', 'sessions.scheduled_time']),
+        ('text', array['sessions.status', 'sessions.session_type', 'sessions.time_zone', 'sessions.title',
+          'sessions.description', 'sessions.notes', 'sessions.request_key', 'sessions.session_url',
+          'sessions.room_name', 'sessions.daily_room_url', 'sessions.daily_room_name',
+          'sessions.cancellation_reason', 'user_credits.user_type']),
+        ('text or enum', array['user_credits.status']),
+        ('uuid or text', array['sessions.cancelled_by']),
+        ('boolean', array['sessions.is_instant', 'sessions.requires_approval']),
+        ('number', array['sessions.duration_minutes', 'user_credits.credits_balance',
+          'user_credits.credits_expired'])
+    ) of_type (type, names)
+    union all
+    select 'users.id', 'uuid' where to_regclass('session_approval.people') is null
+  ),
+  needed (name) as (
+    values
+      ('sessions.id'), ('sessions.user_id'), ('sessions.therapist_id'), ('sessions.start_time'),
+      ('sessions.end_time'), ('sessions.status'), ('sessions.session_type'), ('sessions.created_at'),
+      ('user_credits.id'), ('user_credits.user_id'), ('user_credits.user_type'),
+      ('user_credits.credits_balance'), ('user_credits.created_at')
+  ),
+  -- What a proposal and a grant fill in; may_be_null: not always.
+  filled (name, may_be_null) as (
+    select unnest(array[
+      'sessions.user_id', 'sessions.therapist_id', 'sessions.created_by', 'sessions.status',
+      'sessions.requires_approval', 'sessions.is_instant', 'sessions.session_type', 'sessions.title',
+      'sessions.start_time', 'sessions.end_time', 'sessions.duration_minutes', 'sessions.time_zone',
+      'sessions.scheduled_date', 'sessions.scheduled_time', 'sessions.approval_expires_at',
+      'user_credits.user_id', 'user_credits.user_type', 'user_credits.credits_balance'
+    ]), false
+    union all
+    select unnest(array[
+      'sessions.notes', 'sessions.request_key', 'sessions.credit_lot_id', 'sessions.approved_at',
+      'user_credits.expires_at'
+    ]), true
+    union all
+    select 'sessions.duration', false
+    from columns c
+    where c.name = 'sessions.duration'
+      and c.type in ('int2', 'int4', 'int8', 'numeric', 'float4', 'float8')
+  ),
+  missing (place, what) as (
+    select
+      1, 'PostgreSQL 14 or newer: this server is ' || current_setting('server_version')
+    where current_setting('server_version_num')::integer < 140000
 
-  foreach v_column in array array[
-    'sessions.id', 'sessions.user_id', 'sessions.therapist_id', 'sessions.start_time',
-    'sessions.end_time', 'sessions.status', 'sessions.session_type', 'sessions.created_at',
-    'user_credits.id', 'user_credits.user_id', 'user_credits.user_type',
-    'user_credits.credits_balance', 'user_credits.created_at'
-  ] loop
-    if not exists (
-      select
-      from information_schema.columns c
-      where c.table_schema = 'public'
-        and c.table_name || '.' || c.column_name = v_column
-    ) then
-      v_missing := v_missing || format(
-        'column public.%s: a new project runs sql/starter/install.sql first', v_column);
-    end if;
-  end loop;
+    union all
+    select
+      2, format('role %I: Supabase has it; on plain Postgres run sql/local/supabase.sql first', r.name)
+    from unnest(array['anon', 'authenticated', 'service_role']) r (name)
+    where to_regrole(r.name) is null
 
-  for v_column in
-    select format('%s.%s of type uuid: it is %s', c.table_name, c.column_name, c.data_type)
-    from information_schema.columns c
-    where c.table_schema = 'public'
-      and c.data_type <> 'uuid'
+    union all
+    select
+      3, 'function auth.uid(): Supabase has it; on plain Postgres run sql/local/supabase.sql first'
+    where to_regprocedure('auth.uid()') is null
+
+    union all
+    select
+      4, 'extension btree_gist, which this server does not have: install its contrib package '
+        '(Debian: postgresql-contrib), no restart is needed'
+    where not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist')
+      and not exists (select from pg_catalog.pg_available_extensions e where e.name = 'btree_gist')
+
+    union all
+    select
+      5, format(
+        'the privilege to create a schema and the extension btree_gist: grant create on database %I to %I',
+        current_database(), current_user)
+    where not has_database_privilege(current_database(), 'create')
       and (
-        c.table_name || '.' || c.column_name in (
-          'sessions.id', 'sessions.user_id', 'sessions.therapist_id', 'user_credits.id',
-          'user_credits.user_id'
-        )
-        or (
-          c.table_name || '.' || c.column_name = 'users.id'
-          and to_regclass('session_approval.people') is null
-        )
+        to_regnamespace('session_approval') is null
+        or not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist')
       )
-    order by 1
-  loop
-    v_missing := v_missing || format('column public.%s', v_column);
-  end loop;
 
-  if v_missing <> '{}' then
+    union all
+    select 6, format('the privilege to create functions: grant create on schema public to %I', current_user)
+    where not has_schema_privilege('public', 'create')
+
+    union all
+    select
+      7, format(
+        'ownership of schema session_approval: it belongs to %s; install as that role', n.nspowner::regrole)
+    from pg_catalog.pg_namespace n
+    where n.nspname = 'session_approval'
+      and not pg_has_role(n.nspowner, 'usage')
+
+    union all
+    select
+      8, format('ownership of table public.%I: it belongs to %s; install as that role, or grant it to %I',
+        c.relname, c.relowner::regrole, current_user)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname in ('sessions', 'user_credits')
+      and not pg_has_role(c.relowner, 'usage')
+
+    union all
+    select
+      9, format('table public.%I, an ordinary one: it is %s', c.relname,
+        case c.relkind
+          when 'v' then 'a view' when 'm' then 'a materialized view' when 'p' then 'partitioned'
+          when 'f' then 'a foreign table' else 'something else' end)
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'public'::regnamespace
+      and c.relname in ('sessions', 'user_credits')
+      and c.relkind <> 'r'
+
+    union all
+    select
+      10, 'table public.users: where people live in another table, create the '
+        'view session_approval.people over it first (README, "For DBAs"); '
+        'a new project runs sql/starter/install.sql'
+    where to_regclass('session_approval.people') is null
+      and to_regclass('public.users') is null
+
+    union all
+    select
+      11, 'column public.users.user_type, or role: where the kind of an account '
+        'is kept elsewhere, create the view session_approval.people first (README, "For DBAs")'
+    where to_regclass('session_approval.people') is null
+      and to_regclass('public.users') is not null
+      and not exists (select from columns c where c.name in ('users.user_type', 'users.role'))
+
+    union all
+    select 12, format('column public.%s: a new project runs sql/starter/install.sql first', n.name)
+    from needed n
+    where not exists (select from columns c where c.name = n.name)
+
+    union all
+    select
+      13, format('column public.%s of type %s: it is %s', c.name, e.type, c.type_in_full)
+        || case
+          when e.type = 'timestamptz' then format(
+            '; alter table public.%I alter column %I type timestamptz using %2$I at time zone %L, or '
+            'whichever zone it was written in', c.table_name, c.column_name, 'UTC')
+          when exists (select from needed n where n.name = c.name) or c.table_name = 'users' then ''
+          else '; change its type, or rename it, and the install adds its own'
+        end
+    from columns c
+    join expected e on e.name = c.name
+    where not case e.type
+      when 'timestamptz or timestamp' then c.type in ('timestamptz', 'timestamp')
+      when 'date or timestamp' then c.category = 'D'
+      when 'date, time or text' then c.category in ('D', 'S')
+      when 'text' then c.category = 'S'
+      when 'text or enum' then c.category in ('S', 'E')
+      when 'uuid or text' then c.type = 'uuid' or c.category = 'S'
+      when 'boolean' then c.type = 'bool'
+      when 'number' then c.type in ('int2', 'int4', 'int8', 'numeric', 'float4', 'float8')
+      else c.type = e.type
+    end
+
+    union all
+    select
+      14, format(
+        'room for %s letters in column public.%s: it is %s; alter table public.%I alter column %I type text',
+        w.width, c.name, c.type_in_full, c.table_name, c.column_name)
+    from columns c
+    join (values ('sessions.status', 16), ('sessions.time_zone', 32)) w (name, width) on w.name = c.name
+    where c.width < w.width
+
+    union all
+    select
+      15, format(
+        'a default for column public.%s, which may not be null and which new rows of ours do not fill: '
+        'alter table public.%I alter column %I set default ..., or drop not null',
+        c.name, c.table_name, c.column_name)
+    from columns c
+    where c.table_name in ('sessions', 'user_credits')
+      and c.is_not_null
+      and not c.has_default
+      and not c.is_generated
+      and c.name not in (select f.name from filled f)
+      -- A trigger of the application's own may fill it.
+      and not exists (
+        select
+        from pg_catalog.pg_trigger t
+        where t.tgrelid = to_regclass('public.' || c.table_name)
+          and t.tgtype & 7 = 7
+          and not t.tgname like 'session\_approval\_%'
+      )
+
+    union all
+    select
+      16, format(
+        'column public.%s that may be null, as it is in some rows of ours: '
+        'alter table public.%I alter column %I drop not null', c.name, c.table_name, c.column_name)
+    from columns c
+    join filled f on f.name = c.name
+    where f.may_be_null
+      and c.is_not_null
+
+    union all
+    select
+      17, format(
+        'column public.%s that can be written: Postgres generates it; rename it, or drop its expression',
+        c.name)
+    from columns c
+    join filled f on f.name = c.name
+    where c.is_generated
+
+    union all
+    select
+      18, format(
+        'the name of function public.%s(%s), which is not ours: rename it, or drop it', f.proname,
+        pg_get_function_identity_arguments(f.oid))
+    from pg_catalog.pg_proc f
+    where f.pronamespace = 'public'::regnamespace
+      and f.proname in (
+        'adjust_credits', 'approve_session_and_deduct_credit', 'cancel_session', 'check_availability',
+        'create_custom_session', 'decline_session', 'finish_session', 'get_credits', 'get_session',
+        'grant_credits', 'join_session', 'list_clients', 'list_pending_sessions', 'list_sessions',
+        'preview_cancellation', 'reconcile_credits', 'record_video_event', 'sweep_sessions'
+      )
+      and f.prosrc !~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+      -- The published one, which an earlier attempt left, is replaced.
+      and f.oid is distinct from to_regprocedure('public.approve_session_and_deduct_credit(uuid, uuid)')
+  )
+  select string_agg(E'\n  - ' || m.what, '' order by m.place, m.what)
+  into v_missing
+  from missing m;
+
+  if v_missing is not null then
     raise exception using
-      message = 'session approval cannot be installed yet; nothing was changed. Missing:'
-        || E'\n  - ' || array_to_string(v_missing, E'\n  - '),
+      message = 'session approval cannot be installed yet; nothing was changed. Missing:' || v_missing,
       errcode = 'object_not_in_prerequisite_state';
   end if;
 end

@@ -10,10 +10,127 @@ revoke all on schema session_approval from public, anon;
 -- The doors are security invoker and call a room here, so their callers must be able to look it up.
 grant usage on schema session_approval to authenticated, service_role;
 
+-- What the install changes in what it finds is written down first, so that sql/rollback can put it back:
+-- a name of ours that is taken already belongs to the application, and is never dropped. A later migration
+-- that adds a column or an index to the application's tables records it here in the same way.
+create table if not exists session_approval.rollback_notes (
+  kind text not null,
+  name text not null,
+  was text,
+  became text,
+  constraint rollback_notes_pkey primary key (kind, name),
+  constraint kind_is_known check (
+    kind in ('column', 'index', 'comment', 'check', 'function', 'view', 'extension')
+  )
+);
+
+revoke all on session_approval.rollback_notes from public, anon, authenticated, service_role;
+
+comment on table session_approval.rollback_notes is
+  'What the install added to the application''s tables, and what it replaced: read by rollback_plan.';
+comment on column session_approval.rollback_notes.kind is
+  'column, index, extension: added by the install. comment, check, function: replaced. view: found, and '
+  'left as it was.';
+comment on column session_approval.rollback_notes.name is 'Of what it is about.';
+comment on column session_approval.rollback_notes.was is
+  'What was there: a comment''s text, a check''s expression, the statements that make a function.';
+comment on column session_approval.rollback_notes.became is 'A check''s definition since then.';
+
+insert into session_approval.rollback_notes (kind, name)
+select 'column', ours.name
+from unnest(array[
+  'sessions.is_instant', 'sessions.requires_approval', 'sessions.created_by',
+  'sessions.approval_expires_at', 'sessions.approved_at', 'sessions.credit_lot_id', 'sessions.time_zone',
+  'sessions.request_key', 'sessions.title', 'sessions.description', 'sessions.notes',
+  'sessions.scheduled_date', 'sessions.scheduled_time', 'sessions.duration_minutes',
+  'sessions.session_url', 'sessions.room_name', 'sessions.daily_room_url', 'sessions.daily_room_name',
+  'sessions.cancellation_reason', 'sessions.cancelled_by', 'sessions.cancelled_at',
+  'user_credits.status', 'user_credits.expires_at', 'user_credits.credits_expired'
+]) as ours (name)
+where not exists (
+  select
+  from pg_catalog.pg_attribute a
+  where a.attrelid = ('public.' || split_part(ours.name, '.', 1))::regclass
+    and a.attname = split_part(ours.name, '.', 2)
+    and not a.attisdropped
+)
+on conflict do nothing;
+
+insert into session_approval.rollback_notes (kind, name)
+select 'index', ours.name
+from unnest(array[
+  'sessions_created_by_request_key_idx', 'sessions_user_id_created_at_pending_idx',
+  'sessions_approval_expires_at_pending_idx', 'sessions_user_id_start_time_idx',
+  'sessions_therapist_id_start_time_idx', 'sessions_end_time_approved_idx',
+  'user_credits_user_id_idx', 'user_credits_expires_at_idx'
+]) as ours (name)
+where to_regclass('public.' || ours.name) is null
+on conflict do nothing;
+
+-- Comments that the migrations write over, of columns that were there.
+insert into session_approval.rollback_notes (kind, name, was)
+select 'comment', c.relname || '.' || a.attname, pg_catalog.col_description(c.oid, a.attnum)
+from pg_catalog.pg_class c
+join pg_catalog.pg_attribute a
+  on a.attrelid = c.oid
+ and not a.attisdropped
+where (c.oid = 'public.sessions'::regclass and a.attname in (
+    'is_instant', 'requires_approval', 'created_by', 'approval_expires_at', 'approved_at',
+    'credit_lot_id', 'time_zone', 'request_key'
+  ))
+  or (c.oid = 'public.user_credits'::regclass and a.attname in ('expires_at', 'credits_expired'))
+on conflict do nothing;
+
+-- A comment of a column that the install adds is not one that was found; nor is what a second run meets.
+delete from session_approval.rollback_notes n
+where n.kind = 'comment'
+  and exists (
+    select from session_approval.rollback_notes c where c.kind = 'column' and c.name = n.name
+  );
+
+insert into session_approval.rollback_notes (kind, name)
+select 'extension', 'btree_gist'
+where not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist')
+on conflict do nothing;
+
+insert into session_approval.rollback_notes (kind, name)
+select 'view', 'session_approval.people'
+where to_regclass('session_approval.people') is not null
+  and to_regclass('session_approval.settings') is null
+on conflict do nothing;
+
 -- An earlier attempt left a function of the published name that fails on every call; its columns differ from
--- ours, so that it must go before ours can stand in its place.
+-- ours, so that it must go before ours can stand in its place. How to make it again is kept.
 do $$
 begin
+  insert into session_approval.rollback_notes (kind, name, was)
+  select
+    'function', 'public.approve_session_and_deduct_credit(uuid, uuid)',
+    concat(
+      pg_catalog.pg_get_functiondef(f.oid),
+      format('; alter function %s owner to %s; ', signature.text, f.proowner::regrole),
+      format('revoke all on function %s from public, anon, authenticated, service_role; ', signature.text),
+      (
+        select string_agg(
+          format(
+            'grant execute on function %s to %s; ', signature.text,
+            case when p.grantee = 0 then 'public' else p.grantee::regrole::text end),
+          ''
+        )
+        from aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) p
+        where p.grantee <> f.proowner
+      ),
+      format(
+        'comment on function %s is %L', signature.text,
+        pg_catalog.obj_description(f.oid, 'pg_proc'))
+    )
+  from pg_catalog.pg_proc f
+  cross join (values ('public.approve_session_and_deduct_credit(uuid, uuid)')) signature (text)
+  where f.oid = to_regprocedure(signature.text)
+    and f.prorettype is distinct from to_regtype('session_approval.session_outcomes')
+    and f.prosrc !~ 'session_approval\.approve_session_and_deduct_credit\('
+  on conflict do nothing;
+
   if exists (
     select
     from pg_catalog.pg_proc f

@@ -69,6 +69,14 @@ begin
       execute format(
         'alter table public.sessions add constraint %I check ((%s) or status in (%s)) %s',
         v_check.conname, v_check.expression, v_seven, v_check.validity);
+
+      insert into session_approval.rollback_notes (kind, name, was, became)
+      select
+        'check', v_check.conname, v_check.expression, pg_catalog.pg_get_constraintdef(k.oid)
+      from pg_catalog.pg_constraint k
+      where k.conrelid = 'public.sessions'::regclass
+        and k.conname = v_check.conname
+      on conflict (kind, name) do update set was = excluded.was, became = excluded.became;
     end if;
   end loop;
 end

@@ -382,7 +382,8 @@ def test_the_install_lists_every_file_once_and_nothing_else() -> None:
     folders = ("migrations", "functions", "views", "triggers", "policies")
     there = [f"{folder}/{file.name}" for folder in folders for file in (SQL / folder).glob("*.sql")]
 
-    assert sorted(listed) == sorted([*there, "regrant.sql", "reload.sql", "schedule.sql"])
+    ends = ["record.sql", "regrant.sql", "reload.sql", "schedule.sql"]
+    assert sorted(listed) == sorted([*there, *ends])
     migrations = [file for file in listed if file.startswith("migrations/")]
     assert migrations == sorted(migrations) == listed[: len(migrations)]
 

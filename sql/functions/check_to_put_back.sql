@@ -1,0 +1,60 @@
+-- The statement that makes a widened check on sessions.status what it was: null where that cannot be, with
+-- the reason. A check that somebody has changed since the install is theirs; one that a session needs stays.
+
+create or replace function session_approval.check_to_put_back(
+  p_name text,
+  p_was text,
+  p_became text,
+  out what text,
+  out statement text
+)
+returns record
+language plpgsql
+stable
+security invoker
+set search_path = ''
+as $$
+declare
+  v_is_now text;
+  v_validity text;
+  v_sessions bigint;
+begin
+  select
+    pg_catalog.pg_get_constraintdef(k.oid), case when k.convalidated then '' else ' not valid' end
+  into v_is_now, v_validity
+  from pg_catalog.pg_constraint k
+  where k.conrelid = 'public.sessions'::regclass
+    and k.conname = p_name;
+
+  if v_is_now is distinct from p_became then
+    what := format('kept: check %I on sessions, which was changed after the install', p_name);
+
+    return;
+  end if;
+
+  execute format(
+    'select count(*) from public.sessions s where not (%s) and s.status in '
+    '(''pending_approval'', ''scheduled'', ''confirmed'', ''in_progress'', ''completed'', ''no_show'', '
+    '''cancelled'')', p_was)
+  into v_sessions;
+
+  if v_sessions > 0 then
+    what := format(
+      'kept: check %I on sessions, widened: %s sessions have a status that it did not allow',
+      p_name, v_sessions);
+
+    return;
+  end if;
+
+  what := format('put back: check %I on sessions', p_name);
+  statement := format(
+    'alter table public.sessions drop constraint %1$I, add constraint %1$I check (%2$s)%3$s',
+    p_name, p_was, v_validity);
+end
+$$;
+
+comment on function session_approval.check_to_put_back(text, text, text) is
+  'What rollback_plan does with a widened check on sessions.status, and the statement for it.';
+
+revoke all on function session_approval.check_to_put_back(text, text, text)
+  from public, anon, authenticated;

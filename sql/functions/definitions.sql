@@ -1,0 +1,86 @@
+-- Everything of ours as it is defined in this database at this moment, each by a digest: what an install
+-- records, and what make doctor compares with the record.
+--
+-- search_path is empty as everywhere, so that Postgres prints every name in full, whoever asks.
+
+create or replace function session_approval.definitions()
+returns table (kind text, name text, digest text)
+language sql
+stable
+security invoker
+set search_path = ''
+as $$
+  with relations as (
+    select c.oid, c.relname, c.relkind, c.relacl, c.relowner
+    from pg_catalog.pg_class c
+    where c.relnamespace = 'session_approval'::regnamespace
+      and c.relkind in ('r', 'v')
+  ),
+  functions as (
+    select
+      f.oid, f.oid::regprocedure::text as signature, f.proacl, f.proowner
+    from pg_catalog.pg_proc f
+    where (
+        f.pronamespace = 'session_approval'::regnamespace
+        or (
+          f.pronamespace = 'public'::regnamespace
+          and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+        )
+      )
+      and not exists (
+        select from pg_catalog.pg_depend d where d.objid = f.oid and d.deptype = 'e'
+      )
+  ),
+  things (kind, name, definition) as (
+    select 'function', f.signature, pg_get_functiondef(f.oid)
+    from functions f
+
+    union all
+    select 'view', r.relname::text, pg_get_viewdef(r.oid)
+    from relations r
+    where r.relkind = 'v'
+
+    union all
+    select 'constraint', format('%s on %s', k.conname, k.conrelid::regclass), pg_get_constraintdef(k.oid)
+    from pg_catalog.pg_constraint k
+    where k.conrelid in (select r.oid from relations r)
+      and k.contype <> 'n'
+
+    union all
+    select 'index', i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+    from pg_catalog.pg_index i
+    where i.indrelid in (select r.oid from relations r)
+      or i.indexrelid in (
+        select to_regclass('public.' || n.name)
+        from session_approval.rollback_notes n
+        where n.kind = 'index'
+      )
+
+    union all
+    select 'trigger', format('%s on %s', t.tgname, t.tgrelid::regclass), pg_get_triggerdef(t.oid)
+    from pg_catalog.pg_trigger t
+    where t.tgfoid in (select f.oid from functions f)
+
+    union all
+    select
+      'grants', acls.name,
+      (
+        select string_agg(
+          format('%s %s', a.grantee::regrole, a.privilege_type), ','
+          order by a.grantee::regrole::text, a.privilege_type)
+        from aclexplode(acls.acl) a
+      )
+    from (
+      select f.signature, coalesce(f.proacl, acldefault('f', f.proowner)) from functions f
+      union all
+      select r.relname, coalesce(r.relacl, acldefault('r', r.relowner)) from relations r
+    ) acls (name, acl)
+  )
+  select t.kind, t.name, md5(t.definition)
+  from things t
+$$;
+
+comment on function session_approval.definitions() is
+  'Every function, view, constraint, index, trigger and grant of ours, by a digest of its definition.';
+
+revoke all on function session_approval.definitions() from public, anon, authenticated;

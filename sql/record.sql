@@ -1,0 +1,17 @@
+-- What is installed now is written down, unless the last install left exactly this.
+
+insert into session_approval.installs (version, checksum, definitions)
+select session_approval.version(), ours.checksum, ours.definitions
+from (
+  select
+    md5(string_agg(d.name || d.digest, ',' order by d.name) filter (where d.kind = 'function')) as checksum,
+    jsonb_object_agg(d.kind || ' ' || d.name, d.digest) as definitions
+  from session_approval.definitions() d
+) ours
+where not exists (
+  select
+  from session_approval.installs i
+  where i.id = (select max(latest.id) from session_approval.installs latest)
+    and i.version = session_approval.version()
+    and i.definitions = ours.definitions
+);

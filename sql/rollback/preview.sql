@@ -1,0 +1,9 @@
+-- What sql/rollback/rollback.sql would do to this database, in order. It changes nothing.
+-- psql -X -d "$DATABASE_URL" -f sql/rollback/preview.sql
+--
+-- To see it with the columns dropped that the install added, say this first:
+--   set session_approval.rollback_columns = 'drop';
+
+select p.step, p.what
+from session_approval.rollback_plan p
+order by p.step, p.what;

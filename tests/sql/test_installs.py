@@ -1,0 +1,65 @@
+"""The history of installs: which release, when, by whom, and exactly what."""
+
+from scripts.bundle import version
+from scripts.local import database
+from tests import people
+from tests.people import Connection, Row
+
+
+def history(db: Connection) -> list[Row]:
+    """Return the installs, oldest first."""
+    return db.execute("select * from session_approval.installs order by id").fetchall()
+
+
+def test_the_database_knows_its_release(db: Connection) -> None:
+    assert db.execute("select session_approval.version() as v").fetchall() == [{"v": version()}]
+
+
+def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        [first] = history(db)
+        assert (first["version"], first["installed_by"]) == (version(), "postgres")
+        assert len(first["definitions"]) > 150
+
+        database.apply(own_database, [database.INSTALL])
+
+        assert history(db) == [first]
+
+
+def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        [installed] = [row["definitions"] for row in history(db)]
+        db.execute(
+            "create or replace function session_approval.room_name(p_session_id uuid) returns text"
+            " language sql immutable set search_path = '' as $$ select 'x' $$;"
+            " grant execute on function public.get_credits() to anon;"
+            " drop trigger session_approval_guard on public.sessions;"
+            " drop index session_approval.session_events_session_id_idx;"
+            " create index session_events_session_id_idx on session_approval.session_events (id);"
+        )
+
+        now = {
+            f"{found['kind']} {found['name']}": found["digest"]
+            for found in db.execute("select * from session_approval.definitions()")
+        }
+
+        differing = {name for name in installed | now if installed.get(name) != now.get(name)}
+        assert differing == {
+            "function session_approval.room_name(uuid)",
+            "grants public.get_credits()",
+            "trigger session_approval_guard on public.sessions",
+            "index session_approval.session_events_session_id_idx",
+        }
+
+
+def test_an_install_that_changes_something_leaves_another_row(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        [first] = history(db)
+        db.execute("update session_approval.installs set version = '0.0.9'")
+
+        database.apply(own_database, [database.INSTALL])
+
+        [_, second] = history(db)
+        assert (second["version"], second["checksum"]) == (version(), first["checksum"])
+        assert second["definitions"] == first["definitions"]
+        assert second["installed_at"] > first["installed_at"]

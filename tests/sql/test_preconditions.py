@@ -1,0 +1,285 @@
+"""What an install looks at before it changes anything, and how it says what is in its way."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from scripts.local import ROOT, StackError, database
+from scripts.local.postgres import WHEEL_BIN
+from tests import people
+from tests.people import Connection, approve, call, propose, row
+from tests.servers import Server
+from tests.sql.test_catalogue import DOORS, SERVER_DOORS
+from tests.sql.test_install import ADA, OLD, THERAPIST, install, schema
+
+PRECONDITIONS = ROOT / "sql" / "migrations" / "0001_preconditions.sql"
+
+
+@pytest.fixture
+def old(server: Server) -> Iterator[Connection]:
+    """A connection to a database of an older project, where nothing of ours is installed yet."""
+    name = f"test_before_{uuid4().hex[:8]}"
+    address = server.create(name, "template0")
+    try:
+        database.apply(address, [database.SUPABASE])
+        with people.connect(address) as db:
+            db.execute(OLD)
+            db.execute("drop view public.upcoming")
+            yield db
+    finally:
+        server.drop(name)
+
+
+def complaints(db: Connection) -> list[str]:
+    """Return what an install says is missing; it must change nothing."""
+    before = schema(db)
+    with pytest.raises(StackError) as caught:
+        install(db)
+    said = str(caught.value)
+    assert said.count("ERROR") == 1
+    assert "nothing was changed" in said
+    assert schema(db) == before
+    return re.findall(r"^  - (.*)$", said, re.M)
+
+
+def test_types_that_the_functions_cannot_work_with_are_all_named_with_what_to_do(
+    old: Connection,
+) -> None:
+    old.execute(
+        """
+        alter table public.sessions
+          alter start_time type timestamp,
+          alter status type varchar(12),
+          add column is_instant text,
+          add column created_by bigint,
+          add column title jsonb,
+          add column time_zone varchar(8),
+          add column duration_minutes interval;
+        alter table public.user_credits
+          alter credits_balance drop default, alter credits_balance type text,
+          add column expires_at date, add column status boolean
+        """
+    )
+
+    said = complaints(old)
+
+    own = "; change its type, or rename it, and the install adds its own"
+    assert said == [
+        "column public.sessions.created_by of type uuid: it is bigint" + own,
+        "column public.sessions.duration_minutes of type number: it is interval" + own,
+        "column public.sessions.is_instant of type boolean: it is text" + own,
+        "column public.sessions.start_time of type timestamptz: it is timestamp without time zone;"
+        " alter table public.sessions alter column start_time type timestamptz using start_time"
+        " at time zone 'UTC', or whichever zone it was written in",
+        "column public.sessions.title of type text: it is jsonb" + own,
+        "column public.user_credits.credits_balance of type number: it is text",
+        "column public.user_credits.expires_at of type timestamptz: it is date;"
+        " alter table public.user_credits alter column expires_at type timestamptz using expires_at"
+        " at time zone 'UTC', or whichever zone it was written in",
+        "column public.user_credits.status of type text or enum: it is boolean" + own,
+        "room for 16 letters in column public.sessions.status: it is character varying(12);"
+        " alter table public.sessions alter column status type text",
+        "room for 32 letters in column public.sessions.time_zone: it is character varying(8);"
+        " alter table public.sessions alter column time_zone type text",
+    ]
+
+
+def test_a_status_of_an_enum_type_is_said(old: Connection) -> None:
+    old.execute(
+        "alter table public.sessions drop constraint known_states,"
+        " drop constraint cancelled_ones_say_when, alter status drop default;"
+        " create type public.state as enum ('scheduled', 'confirmed', 'completed', 'cancelled',"
+        " 'rescheduled');"
+        " alter table public.sessions alter status type public.state using status::public.state"
+    )
+
+    assert complaints(old) == ["column public.sessions.status of type text: it is state"]
+
+
+def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
+    old: Connection,
+) -> None:
+    old.execute(
+        """
+        alter table public.sessions
+          alter id drop default,
+          add column company_id integer not null default 1,
+          add column room integer,
+          add column notes text not null default '',
+          add column length interval,
+          add column title text generated always as ('Session') stored;
+        update public.sessions set room = 1, length = '1 hour';
+        alter table public.sessions alter room set not null, alter length set not null;
+        alter table public.user_credits
+          add column bought_at date, add column serial integer generated always as identity;
+        update public.user_credits set bought_at = now();
+        alter table public.user_credits alter bought_at set not null
+        """
+    )
+
+    said = complaints(old)
+
+    assert [re.split("[,:]| that ", line)[0] for line in said] == [
+        "a default for column public.sessions.id",
+        "a default for column public.sessions.length",
+        "a default for column public.sessions.room",
+        "a default for column public.user_credits.bought_at",
+        "column public.sessions.notes",
+        "column public.sessions.title",
+    ]
+    assert "alter table public.sessions alter column notes drop not null" in said[4]
+
+
+def test_a_trigger_of_the_applications_own_may_fill_what_has_no_default(old: Connection) -> None:
+    old.execute(
+        """
+        alter table public.sessions add column reference text;
+        update public.sessions set reference = id::text;
+        alter table public.sessions alter reference set not null;
+        create function public.refer() returns trigger language plpgsql as
+          'begin new.reference := new.id::text; return new; end';
+        create trigger refer before insert on public.sessions
+          for each row execute function public.refer()
+        """
+    )
+
+    install(old)
+
+    session = propose(old, THERAPIST, ADA)
+    assert row(old, "sessions", session["id"])["reference"] == str(session["id"])
+
+
+def test_functions_that_have_our_names_are_each_named_whatever_their_signature(
+    old: Connection,
+) -> None:
+    old.execute(
+        """
+        create function public.get_credits() returns integer language sql as 'select 1';
+        create function public.list_sessions(p_page integer) returns integer
+          language sql as 'select 1';
+        create function public.approve_session_and_deduct_credit(p_session_id text)
+          returns text language sql as 'select 1::text';
+        create function public.get_session_count() returns integer language sql as 'select 1'
+        """
+    )
+
+    assert complaints(old) == [
+        f"the name of function public.{function}, which is not ours: rename it, or drop it"
+        for function in (
+            "approve_session_and_deduct_credit(p_session_id text)",
+            "get_credits()",
+            "list_sessions(p_page integer)",
+        )
+    ]
+
+
+def test_every_door_is_on_the_list_of_names() -> None:
+    [names] = re.findall(r"f\.proname in \((.*?)\)", PRECONDITIONS.read_text(), re.S)
+
+    assert set(re.findall(r"'(\w+)'", names)) == DOORS | SERVER_DOORS
+
+
+def test_every_column_that_a_proposal_or_a_grant_writes_is_on_the_list() -> None:
+    [listed] = re.findall(r"filled \(.*?\n  \),\n", PRECONDITIONS.read_text(), re.S)
+    for table, function in (("sessions", "keep_proposal"), ("user_credits", "add_credits")):
+        text = (ROOT / "sql" / "functions" / f"{function}.sql").read_text()
+        [columns] = re.findall(rf"insert into public\.{table} \((.*?)\)", text, re.S)
+        for column in re.findall(r"\w+", columns):
+            assert f"'{table}.{column}'" in listed, column
+
+
+def test_a_view_in_a_tables_place_is_said(old: Connection) -> None:
+    old.execute(
+        "alter table public.sessions rename to all_sessions;"
+        " create view public.sessions as select * from public.all_sessions"
+    )
+
+    assert complaints(old) == ["table public.sessions, an ordinary one: it is a view"]
+
+
+def test_a_server_without_the_extension_is_told_which_package_brings_it(old: Connection) -> None:
+    text = PRECONDITIONS.read_text()
+
+    with pytest.raises(psycopg.Error, match="which this server does not have: install its contrib"):
+        old.execute(text.replace("btree_gist", "no_such_extension"))
+
+
+def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection) -> None:
+    role = f"test_weak_{uuid4().hex[:8]}"
+    old.execute(f"create role {role} nologin; revoke create on schema public from public")
+    try:
+        old.execute(f"grant usage on schema auth to {role}")
+        result = subprocess.run(
+            [
+                *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"),
+                *("-d", old.info.dsn, "-c", f"set role {role}", "-f", database.INSTALL),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        old.execute(f"drop owned by {role}; drop role {role}")
+
+    said = re.findall(r"^  - (.*)$", result.stderr, re.M)
+    assert said == [
+        "the privilege to create a schema and the extension btree_gist: grant create on database"
+        f" {old.info.dbname} to {role}",
+        f"the privilege to create functions: grant create on schema public to {role}",
+        *(
+            f"ownership of table public.{table}: it belongs to postgres; install as that role,"
+            f" or grant it to {role}"
+            for table in ("sessions", "user_credits")
+        ),
+    ]
+
+
+# A length in a column of the project's own.
+
+
+@pytest.mark.parametrize("kind", ["integer", "smallint", "numeric"])
+def test_a_proposal_has_its_length_in_the_projects_own_column_too(
+    old: Connection, kind: str
+) -> None:
+    old.execute(
+        f"alter table public.sessions alter duration drop default, alter duration type {kind},"
+        " alter duration set not null"
+    )
+    install(old)
+
+    def length(session: dict[str, Any]) -> int:
+        return int(row(old, "sessions", session["id"])["duration"])
+
+    session = propose(old, THERAPIST, ADA, p_duration_minutes=45)
+    instant = propose(old, THERAPIST, ADA, p_duration_minutes=20, p_is_instant=True)
+    approve(old, ADA, instant)
+
+    assert (length(session), length(instant)) == (45, 20)
+    assert call(old, ADA, "list_sessions")[0]["duration_minutes"] in (20, 45)
+
+
+def test_what_the_projects_own_code_writes_as_length_is_left_alone(old: Connection) -> None:
+    install(old)
+    insert = (
+        "insert into public.sessions (user_id, therapist_id, start_time, end_time {more})"
+        " values (%s, %s, 'tomorrow 10:00', 'tomorrow 11:00' {values}) returning duration"
+    )
+    for more, values, expected in (("", "", 60), (", duration_minutes", ", 15", 60)):
+        [found] = old.execute(
+            insert.format(more=more, values=values), (ADA.id, THERAPIST.id)
+        ).fetchall()
+        assert found["duration"] == expected
+
+
+def test_a_length_of_another_type_is_left_alone(old: Connection) -> None:
+    old.execute("alter table public.sessions drop duration, add duration interval")
+
+    install(old)
+
+    session = propose(old, THERAPIST, ADA)
+    assert row(old, "sessions", session["id"])["duration"] is None

@@ -6,14 +6,15 @@ export class Refusal extends Error {
     super(error);
     Object.assign(this, { status, code, details });
     this.isUnknown = status === 0 || status === 429 || status >= 500; // perhaps done: safe to repeat
-    this.isStale = [404, 409, 410].includes(status); // the session has gone on meanwhile
+    // The session has gone on meanwhile; while the time is taken it only waits.
+    this.isStale = [404, 409, 410].includes(status) && code !== "TIME_SLOT_CONFLICT";
   }
 }
 
 let pageToken; // for elements that have none of their own
 let ahead = 0; // how far the server's clock is ahead of this one
 
-/** Give a page's elements their token: a string, or a function (may be async) called with {renew}. */
+/** Give a page's elements their token: a string, or a function that may be asked to renew it. */
 export function useToken(source) {
   pageToken = source;
 }

@@ -1,24 +1,13 @@
 // <create-session>: the therapist proposes a session to a client: regular, custom or instant.
-// Attribute: sessions-path. Event: session-created.
 
 import { now } from "./api.js";
-import { momentOf } from "./dates.js";
+import { momentOf, wall } from "./dates.js";
 import { define, filled, h, nameOf } from "./element.js";
 
 define("create-session", (host) => {
-  const { t, api, dates } = host;
-  const fields = {}; // by the API's name: {node, error}
+  const { t, api, dates, field } = host;
   let clients;
   let sent = {}; // what was sent last, and its key
-
-  function field(name, tag, attributes, hint, ...children) {
-    const described = { "aria-describedby": `${name}-hint ${name}-error` };
-    const node = h(tag, { id: name, name, ...described, ...attributes }, ...children);
-    const error = h("p.error", { id: `${name}-error` });
-    fields[name] = { node, error };
-    const about = h("p.hint", { id: `${name}-hint` }, hint && t(hint));
-    return h("div.field", h("label", { for: name }, t(name)), about, node, error);
-  }
 
   // The client: typing narrows the list, Enter or an arrow goes to it.
   const people = h("div.people", { role: "radiogroup", "aria-label": t("patient_id") });
@@ -26,7 +15,7 @@ define("create-session", (host) => {
   const shown = () => people.querySelectorAll("label:not([hidden]) input");
 
   function narrow() {
-    const words = fields.patient_id.node.value.trim().toLowerCase();
+    const words = form.querySelector("#patient_id").value.trim().toLowerCase();
     for (const label of people.children) {
       label.hidden = !label.textContent.toLowerCase().includes(words);
       if (label.hidden) label.firstChild.checked = false;
@@ -66,13 +55,13 @@ define("create-session", (host) => {
   const send = h("button.primary", { disabled: true }, t("send"));
   const form = h(
     "form.card", { novalidate: true, onsubmit, oninput: changed },
-    h("div.client", field("patient_id", "input", search, "clientHint"), people, found),
+    h("div.client", field("patient_id", "input", search, t("clientHint")), people, found),
     h("fieldset", h("legend", t("type")), h("div.types", ["regular", "custom", "instant"].map(type))),
     when,
     field("duration_minutes", "input", minutes),
     preview,
-    field("title", "input", { maxlength: 200 }, "titleHint"),
-    field("notes", "textarea", { maxlength: 4000, rows: 3 }, "notesHint"),
+    field("title", "input", { maxlength: 200 }, t("titleHint")),
+    field("notes", "textarea", { maxlength: 4000, rows: 3 }, t("notesHint")),
     problem,
     h("div.buttons", send),
   );
@@ -82,26 +71,25 @@ define("create-session", (host) => {
     const { session_date: date, session_time: time, time_zone: zone, duration_minutes: minutes } = form;
     const isInstant = form.type.value === "instant";
     const start = momentOf(date.value, time.value, zone.value);
-    const end = start + minutes.value * 60_000;
+    const slot = { start_time: start, end_time: start + minutes.value * 60_000 };
     when.hidden = when.disabled = isInstant;
-    if (isInstant || !end) return preview.replaceChildren(isInstant ? t("instantHint") : "");
-    const there = `${dates.span(start, end, zone.value)} (${zone.value}), ${dates.relative(start, now())}`;
-    const here = zone.value !== dates.zone && t("forYou", { when: dates.span(start, end) });
+    if (isInstant || !slot.end_time) return preview.replaceChildren(isInstant ? t("instantHint") : "");
+    const there = `${dates.span(slot, zone.value)} (${zone.value}), ${dates.relative(start, now())}`;
+    const here = zone.value !== dates.zone && t("forYou", { when: dates.span(slot) });
     preview.replaceChildren(there, h("span.hint", here));
   }
 
   function read() {
     const { type, ...body } = filled(form);
-    if (type === "instant") body.is_instant = true;
     if (type === "regular") body.title ??= t("regularTitle");
-    return { ...body, duration_minutes: Number(body.duration_minutes) };
+    return { ...body, is_instant: type === "instant", duration_minutes: Number(body.duration_minutes) };
   }
 
   /** Say what is wrong beside its field, and go to the first. */
   function mark(wrong, text = "") {
-    for (const [name, { node, error }] of Object.entries(fields)) {
-      error.textContent = wrong[name] || (name === "session_time" && wrong.start_time) || "";
-      node.ariaInvalid = error.textContent ? "true" : null;
+    for (const node of [...form.elements].filter(({ error }) => error)) {
+      node.error.textContent = wrong[node.id] || (node.id === "session_time" && wrong.start_time) || "";
+      node.ariaInvalid = node.error.textContent ? "true" : null;
     }
     problem.replaceChildren(text);
     form.querySelector("[aria-invalid]")?.focus();
@@ -121,10 +109,36 @@ define("create-session", (host) => {
     try {
       created(await api("POST", "/therapist/create-custom-session", body, { "Idempotency-Key": sent.key }));
     } catch (error) {
-      mark(error.details ?? {}, error.isUnknown ? h("p.message", t("lostRequest")) : host.refusal(error));
+      const { code, details, isUnknown } = error;
+      const clash = code === "TIME_SLOT_CONFLICT" && conflict(details);
+      mark(details ?? {}, clash || (isUnknown ? h("p.message", t("lostRequest")) : host.refusal(error)));
+      if (clash) clash.focus();
     }
     send.ariaDisabled = null;
     send.textContent = t("send");
+  }
+
+  /** What is in the way, and the free times instead. */
+  function conflict({ conflicting_sessions: taken, suggested_times: free }) {
+    const zone = form.time_zone.value;
+    const session = ({ title, client_name: who, ...slot }) =>
+      h("li", dates.span(slot, zone), title && ` · ${who ? t("with", { title, who }) : title}`);
+    const choice = ({ time }) =>
+      h("button.plain", { type: "button", onclick: () => choose(time) }, dates.moment(time, zone));
+    return h(
+      "div.message.conflict", { tabindex: -1 },
+      h("p", t("taken")), h("ul", taken.map(session)),
+      h("p", t(free.length ? "suggested" : "noneSuggested")), h("div.buttons", free.map(choice)),
+    );
+  }
+
+  /** Propose a free time at once: all else is filled in, nobody pays yet, and it can be withdrawn. */
+  function choose(time) {
+    const shown = new Date(wall(Date.parse(time), form.time_zone.value)).toISOString();
+    [form.session_date.value, form.session_time.value] = shown.split(/[TZ.]/);
+    changed();
+    send.focus();
+    form.requestSubmit();
   }
 
   function created({ session, message }) {

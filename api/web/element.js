@@ -23,15 +23,13 @@ export function h(what, ...content) {
   return node;
 }
 
-/** What is filled in, by name. */
 export const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
 
 export const nameOf = (person) => person?.full_name ?? person?.email ?? "–";
 
 /**
  * Define an element. setup(host) returns its nodes; load() and show(data), or a refresh(anew) of its own; second(),
- * for each second. Attributes: api-base, locale, time-zone, sign-in-url, purchase-url, video-path.
- * Properties: token (see api.js), texts (see texts.js).
+ * for each second. What a host page sets and hears is in docs/recipes.md.
  */
 export function define(name, setup) {
   class SessionElement extends HTMLElement {
@@ -107,7 +105,6 @@ function furnish(element, setup) {
     return note;
   }
 
-  /** Text that changes with the clock. */
   const ticking = (tell) => Object.assign(h("span.ticking", tell()), { tell });
 
   function tick() {
@@ -123,13 +120,11 @@ function furnish(element, setup) {
     return left < HOUR ? t(soon, { left: clock(left) }) : t(later, { when: dates.moment(moment) });
   });
 
-  /** When a session takes place. */
-  function when({ start_time: start, end_time: end, status }) {
-    const relative = () => ` · ${dates.relative(start, now())}`;
-    return [dates.span(start, end), status !== "cancelled" && ticking(relative)];
+  function when(session) {
+    const relative = () => ` · ${dates.relative(session.start_time, now())}`;
+    return [dates.span(session), session.status !== "cancelled" && ticking(relative)];
   }
 
-  /** Its kind, in colour, picture and word. */
   function kind({ is_instant: isInstant }) {
     const word = isInstant ? "instant" : "scheduled";
     return h(`span.badge.${word}`, t(`kind.${word}`));
@@ -154,22 +149,19 @@ function furnish(element, setup) {
     const cards = h("ul.cards");
     function fill(items, draw) {
       const had = focused();
-      const old = new Map([...cards.children].map((node) => [node.key, node]));
-      const kept = new Set(items.map((item) => item.id));
-      for (const [id, node] of old) if (!kept.has(id)) node.remove();
-      items.forEach((item, index) => {
+      const old = [...cards.children];
+      const nodes = items.map((item) => {
         const signature = JSON.stringify(item);
-        let node = old.get(item.id);
-        if (node?.signature !== signature) {
-          const fresh = Object.assign(draw(item), { key: item.id, signature });
-          const isAt = node?.contains(had);
-          node?.replaceWith(fresh);
-          const same = isAt && fresh.querySelector(`[data-focus="${had.dataset.focus}"]`);
-          if (isAt) (same ?? fresh.querySelector("button, a"))?.focus();
-          node = fresh;
-        }
-        if (cards.children[index] !== node) cards.insertBefore(node, cards.children[index] ?? null);
+        const same = old.find((node) => node.signature === signature);
+        return same ?? Object.assign(draw(item), { key: item.id, signature });
       });
+      const left = old.find((node) => !nodes.includes(node) && node.contains(had));
+      for (const node of old) if (!nodes.includes(node)) node.remove();
+      nodes.forEach((node, index) => {
+        if (cards.children[index] !== node) cards.insertBefore(node, cards.children[index]);
+      });
+      const anew = left && nodes.find((node) => node.key === left.key);
+      (anew?.querySelector(`[data-focus="${had.dataset.focus}"]`) ?? anew?.querySelector("button, a"))?.focus();
       empty.textContent = items.length ? "" : t(`none.${name}`);
       if (had && !focused()) title.focus();
     }
@@ -201,15 +193,20 @@ function furnish(element, setup) {
     dialog.showModal();
   }
 
-  /** A field for words that need not be said. */
-  const reason = (who) => {
-    const area = h("textarea", { id: "reason", name: "reason", rows: 3, maxlength: 1000 });
-    return h("div.field", h("label", { for: "reason" }, t("why", { who })), area);
-  };
+  /** A field, with its label, and where to say what is wrong with it. */
+  function field(name, tag, attributes, hint, ...children) {
+    const described = { "aria-describedby": `${name}-hint ${name}-error` };
+    const node = h(tag, { id: name, name, ...described, ...attributes }, ...children);
+    node.error = h("p.error", { id: `${name}-error` });
+    const about = h("p.hint", { id: `${name}-hint` }, hint);
+    return h("div.field", h("label", { for: name }, t(name)), about, node, node.error);
+  }
+
+  const reason = (who) => field("reason", "textarea", { rows: 3, maxlength: 1000 }, t("reasonHint", { who }));
 
   const { nodes, ...own } = setup({
     attribute, dates, t, focused, emit, refusal, trouble, say, notice, until, when, kind, button, link, joinLink,
-    purchaseLink, list, ask, reason,
+    purchaseLink, list, ask, field, reason,
     api: (...request) => call(element, ...request),
     credits: (n) => t("credits", { n }),
     refresh: (anew) => element.refresh(anew),

@@ -1,6 +1,4 @@
 // <pending-session-approvals>: the requests that wait for the client's answer, each with what it costs.
-// Events: session-approved (preventDefault: the host opens an instant session itself), session-declined,
-// insufficient-credits.
 
 import { define, h, nameOf } from "./element.js";
 
@@ -78,7 +76,8 @@ define("pending-session-approvals", (host) => {
   function refused(card, error) {
     const { status, details, isUnknown: lost } = error;
     if (error.isStale) return findOut(card);
-    let problem = lost ? t("lost") : host.refusal(error).textContent;
+    const when = details?.conflicting_sessions?.map((taken) => ` (${dates.span(taken)})`).join("");
+    let problem = lost ? t("lost") : host.refusal(error, { when }).textContent;
     if (status === 402) {
       problem = t("missing", { required: credits(details.required), available: credits(details.available) });
       host.refresh(true);

@@ -1,6 +1,4 @@
 // <session-list>: the caller's sessions, to join, call off, finish and look at.
-// Attributes: viewer (client or therapist), show (which of "pending upcoming past").
-// Events: session-cancelled, session-finished, sessions-changed (somebody else did something).
 
 import { now } from "./api.js";
 import { define, h, nameOf } from "./element.js";
@@ -91,14 +89,14 @@ define("session-list", (host) => {
 
   async function details({ id }) {
     const { session, events } = await api("GET", `/sessions/${id}`);
-    const { client, therapist, notes, start_time: start, end_time: end, cancellation_reason: why } = session;
+    const { client, therapist, notes, cancellation_reason: why } = session;
     const people = [client, therapist, { id: null, full_name: t("system") }];
     const lines = events.map(({ to_status: to, actor_id: actor, reason, created_at: at }) => {
       const who = nameOf(people.find((person) => person.id === actor));
       const what = (to === "cancelled" && t(`event.${why}`, { who })) || t(`event.${to}`, { who });
       return h("li", h("span.hint", dates.moment(at)), ` ${what}`, reason && h("q", reason));
     });
-    const when = h("p", `${dates.span(start, end)} (${dates.zone})`);
+    const when = h("p", `${dates.span(session)} (${dates.zone})`);
     const about = h("div", h("p", titled(session)), when, notes && h("q", notes), h("h3", t("history")));
     host.ask("details", [about, h("ol.history", lines)], "close");
   }

@@ -1,5 +1,4 @@
-// Every word on the screens. A host adds a language (texts.de = {...}), or changes words for the page
-// (texts.en.approve = "...") or for one element (element.texts = {approve: "..."}).
+// Every word on the screens; docs/recipes.md says how a host page changes them.
 
 const english = await fetch(new URL("texts.en.json", import.meta.url));
 
@@ -10,7 +9,7 @@ export function languageOf(wanted) {
   return wanted.find((locale) => texts[locale.split("-")[0]]) ?? "en";
 }
 
-/** The words of a key, with {names} filled in; key.one or key.other where a number n chooses; else nothing. */
+/** The words of a key, with {names} filled in; a number n chooses key.one or key.other. */
 export function textOf(locale, own, key, values = {}) {
   const counted = "n" in values && `${key}.${new Intl.PluralRules(locale).select(values.n)}`;
   const tables = [own, texts[locale.split("-")[0]], texts.en];

@@ -1,5 +1,4 @@
 // <video-session>: joins a session and shows its room; when it is too early, waits and joins by itself.
-// Attribute: session-id (default: the last part of the page's address). Event: session-joined.
 
 import { now } from "./api.js";
 import { clock, HOUR } from "./dates.js";
@@ -19,9 +18,8 @@ define("video-session", (host) => {
 
   async function introduce() {
     ({ session } = await api("GET", path));
-    const { title: name, therapist, client, start_time: start, end_time: end } = session;
-    title.textContent = name;
-    facts.textContent = `${nameOf(therapist)}, ${nameOf(client)} · ${dates.span(start, end)}`;
+    title.textContent = session.title;
+    facts.textContent = `${nameOf(session.therapist)}, ${nameOf(session.client)} · ${dates.span(session)}`;
   }
 
   function enter({ join_url: src, room_name: room, expires_at: expires }) { // holds a token for this person alone

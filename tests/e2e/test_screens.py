@@ -9,6 +9,7 @@ import pytest
 WEB = Path(__file__).parents[2] / "api" / "web"
 MODULES = sorted(WEB.glob("*.js"))
 PAGES = sorted(WEB.glob("*.html"))
+RECIPES = WEB.parents[1] / "docs" / "recipes.md"
 
 
 def test_all_modules_together_stay_under_40_kb() -> None:
@@ -38,3 +39,15 @@ def test_every_word_that_the_modules_ask_for_is_in_the_table() -> None:
     assert len(keys) > 40
     counted = {key.removesuffix(".one").removesuffix(".other") for key in table}
     assert keys <= counted
+
+
+def test_everything_that_a_host_page_sets_and_hears_is_documented() -> None:
+    source = "".join(module.read_text() for module in MODULES)
+    documented = set(re.findall(r"^\| `([\w-]+)`", RECIPES.read_text(), re.M))
+    attributes = set(re.findall(r'\battribute\("([\w-]+)"', source))
+    events = set(re.findall(r'(?:emit\(|"(?:cancel|finish)", )"([a-z-]+)"', source))
+    assert len(attributes) == 9
+    assert len(events) == 8
+    assert attributes | events <= documented
+    for element in re.findall(r'define\("([\w-]+)"', source):
+        assert f"`<{element}>`" in RECIPES.read_text()

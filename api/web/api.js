@@ -22,7 +22,7 @@ export function useToken(source) {
 /** The server's time: a countdown must not depend on how this device's clock is set. */
 export const now = () => Date.now() + ahead;
 
-/** Call the API for an element, and return the answer's data or throw a Refusal. */
+/** Call the API for an element, and return the answer's data, the same object while it is unchanged. */
 export async function call(host, ...request) {
   const token = await tokenOf(host, false);
   try {
@@ -41,7 +41,7 @@ async function tokenOf(host, renew) {
   return typeof source === "function" ? ((await source({ renew })) ?? null) : source;
 }
 
-async function exchange(host, token, method, path, body, headers) {
+async function exchange(host, token, kept, method, path, body, headers) {
   if (token === null) throw new Refusal(401);
   let response, answer;
   try {
@@ -51,16 +51,19 @@ async function exchange(host, token, method, path, body, headers) {
       headers: {
         ...(body && { "Content-Type": "application/json" }),
         ...(token && { Authorization: `Bearer ${token}` }),
+        ...(kept[path] && { "If-None-Match": kept[path].etag }),
         ...headers,
       },
-      signal: AbortSignal.timeout(20_000), // the API itself gives up sooner
+      signal: AbortSignal.timeout(20_000),
     });
-    answer = await response.json();
+    answer = response.status === 304 ? kept[path] : await response.json();
   } catch {
     throw new Refusal(response?.ok === false ? response.status : 0);
   }
   const date = Date.parse(response.headers.get("Date"));
   if (Math.abs(date - now()) > 2000) ahead = date - Date.now();
-  if (!response.ok) throw new Refusal(response.status, answer);
+  if (response.status >= 400) throw new Refusal(response.status, answer);
+  const etag = response.headers.get("ETag");
+  if (etag) kept[path] = { ...answer, etag };
   return answer.data;
 }

@@ -7,7 +7,7 @@ import { define, filled, h, nameOf } from "./element.js";
 define("create-session", (host) => {
   const { t, api, dates, field } = host;
   let clients;
-  let sent = {}; // what was sent last, and its key
+  let sent = {}; // last, and its key
 
   // The client: typing narrows the list, Enter or an arrow goes to it.
   const people = h("div.people", { role: "radiogroup", "aria-label": t("patient_id") });
@@ -41,15 +41,13 @@ define("create-session", (host) => {
   };
 
   const zones = [...new Set([dates.zone, "UTC", ...Intl.supportedValuesOf("timeZone")])].sort();
-  const options = zones.map((zone) => h("option", { selected: zone === dates.zone }, zone));
   const when = h(
     "fieldset.row",
     field("session_date", "input", { type: "date", required: true }),
     field("session_time", "input", { type: "time", required: true }),
-    field("time_zone", "select", {}, "", options),
+    field("time_zone", "select", {}, "", zones.map((zone) => h("option", { selected: zone === dates.zone }, zone))),
   );
   const search = { name: "", type: "search", autocomplete: "off", oninput: narrow, onkeydown };
-  const minutes = { type: "number", min: 5, max: 480, value: 30, required: true };
   const preview = h("p.preview", { role: "status" });
   const problem = h("div", { role: "alert" });
   const send = h("button.primary", { disabled: true }, t("send"));
@@ -58,7 +56,7 @@ define("create-session", (host) => {
     h("div.client", field("patient_id", "input", search, t("clientHint")), people, found),
     h("fieldset", h("legend", t("type")), h("div.types", ["regular", "custom", "instant"].map(type))),
     when,
-    field("duration_minutes", "input", minutes),
+    field("duration_minutes", "input", { type: "number", min: 5, max: 480, value: 30, required: true }),
     preview,
     field("title", "input", { maxlength: 200 }, t("titleHint")),
     field("notes", "textarea", { maxlength: 4000, rows: 3 }, t("notesHint")),
@@ -98,7 +96,7 @@ define("create-session", (host) => {
   async function onsubmit(event) {
     event.preventDefault();
     if (send.ariaDisabled) return;
-    const invalid = [...form.elements].filter((node) => node.willValidate && !node.validity.valid);
+    const invalid = [...form.querySelectorAll("input:invalid")];
     mark(Object.fromEntries(invalid.map((node) => [node.name, node.validationMessage])));
     if (invalid.length) return;
     const body = read();

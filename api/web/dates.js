@@ -29,7 +29,7 @@ export function clock(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** How moments are written in one language and one zone: the device's own if none, or no such one, is named. */
+/** How moments are written in one language and one zone: the device's own if there is none of that name. */
 export function datesIn(locale, named) {
   let zone;
   try {
@@ -45,12 +45,10 @@ export function datesIn(locale, named) {
     zone,
     day: format({ dateStyle: "medium" }),
     moment: format({ weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }),
-    /** Friday 27 November 2026 at 14:00–14:30 */
     span({ start_time: start, end_time: end }, timeZone = zone) {
       const format = formatOf(locale, { dateStyle: "full", timeStyle: "short", timeZone });
       return format.formatRange(new Date(start), new Date(end)).replace("–", "–\u2060");
     },
-    /** in 5 minutes, in 3 hours, tomorrow, 2 days ago */
     relative(moment, now) {
       const left = new Date(moment) - now;
       const [n, unit] =

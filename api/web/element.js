@@ -25,12 +25,14 @@ export function h(what, ...content) {
 
 export const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
 
+/** Change what a node says, if it says something else. */
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 export const nameOf = (person) => person?.full_name ?? person?.email ?? "–";
 
-/**
- * Define an element. setup(host) returns its nodes; load() and show(data), or a refresh(anew) of its own; second(),
- * for each second. What a host page sets and hears is in docs/recipes.md.
- */
+/** Define an element: setup(host) returns its nodes, load() and show(data), and second(). See docs/recipes.md. */
 export function define(name, setup) {
   class SessionElement extends HTMLElement {
     connectedCallback() {
@@ -54,7 +56,8 @@ function furnish(element, setup) {
   const dates = datesIn(attribute("locale") ?? languageOf(navigator.languages), attribute("time-zone"));
   const [troubles, notices] = [h("div", { role: "status" }), h("div", { role: "status" })];
   const said = h("p.unseen", { role: "status" });
-  let looking; // the load under way whose answer counts
+  const kept = {}; // the API's last answers by path: in memory alone, for they are about health
+  let looking, shown;
 
   const t = (key, values) => textOf(dates.locale, element.texts, key, values);
 
@@ -62,8 +65,8 @@ function furnish(element, setup) {
 
   /** Tell the page, and have the other elements look; false when the page goes on by itself. */
   function emit(type, detail) {
-    const options = { detail, bubbles: true, composed: true, cancelable: true };
-    const goOn = element.dispatchEvent(new CustomEvent(type, options));
+    const event = new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable: true });
+    const goOn = element.dispatchEvent(event);
     look(true, element);
     return goOn;
   }
@@ -78,7 +81,7 @@ function furnish(element, setup) {
     if (error) return trouble(error);
     troubles.replaceChildren();
     element.removeAttribute("signed-out");
-    own.show(data);
+    if (data !== shown) own.show((shown = data));
   }
 
   function trouble(error) {
@@ -109,9 +112,7 @@ function furnish(element, setup) {
 
   function tick() {
     own.second?.();
-    for (const node of root.querySelectorAll(".ticking")) {
-      if (node.tell() !== node.textContent) node.textContent = node.tell();
-    }
+    for (const node of root.querySelectorAll(".ticking")) write(node, node.tell());
   }
 
   /** How long until a moment, as a clock counts it down when that is soon. */
@@ -162,7 +163,7 @@ function furnish(element, setup) {
       });
       const anew = left && nodes.find((node) => node.key === left.key);
       (anew?.querySelector(`[data-focus="${had.dataset.focus}"]`) ?? anew?.querySelector("button, a"))?.focus();
-      empty.textContent = items.length ? "" : t(`none.${name}`);
+      write(empty, items.length ? "" : t(`none.${name}`));
       if (had && !focused()) title.focus();
     }
     return { name, fill, node: h("section", { "aria-labelledby": name }, title, empty, cards) };
@@ -207,7 +208,7 @@ function furnish(element, setup) {
   const { nodes, ...own } = setup({
     attribute, dates, t, focused, emit, refusal, trouble, say, notice, until, when, kind, button, link, joinLink,
     purchaseLink, list, ask, field, reason,
-    api: (...request) => call(element, ...request),
+    api: (...request) => call(element, kept, ...request),
     credits: (n) => t("credits", { n }),
     refresh: (anew) => element.refresh(anew),
   });

@@ -1,5 +1,4 @@
-// When elements look again: when one of them has changed a session, when the page is seen again, and every few
-// seconds while it is seen.
+// When elements look again: one of them has changed a session, or the page is seen again, or has been for a while.
 
 const EVERY = 5; // seconds
 

@@ -2,7 +2,7 @@
 
 import { define, h, nameOf } from "./element.js";
 
-const LINGER = 8000; // milliseconds for which a card that is over stays to say why
+const LINGER = 8000; // milliseconds for which a card stays to say why it goes
 
 define("pending-session-approvals", (host) => {
   const { t, api, credits, dates, button, joinLink } = host;
@@ -55,7 +55,7 @@ define("pending-session-approvals", (host) => {
 
   async function approve(id) {
     const card = free(id);
-    if (!card) return; // pressed twice
+    if (!card) return;
     change(card, { busy: true, problem: "" });
     try {
       approved(card, await api("POST", "/sessions/approve", { session_id: id }));
@@ -86,7 +86,6 @@ define("pending-session-approvals", (host) => {
     change(card, { busy: false, lost, problem });
   }
 
-  /** Take a card away, saying why. */
   function leave(card, ...why) {
     const note = host.notice(...why);
     if (host.focused()) note.focus();

@@ -61,7 +61,6 @@ define("session-list", (host) => {
     );
   }
 
-  /** What is done when it is confirmed. */
   const act = ({ id }, key, what, event) => async (values) => {
     const answer = await api("POST", `/sessions/${id}/${what}`, values);
     seen = "";
@@ -75,8 +74,7 @@ define("session-list", (host) => {
     const until = refundable && free && ` ${t("freeUntil", { when: dates.moment(free) })}`;
     const what = h("p", `${titled(session)}, ${dates.moment(session.start_time)}`);
     const body = [what, h("p.terms", reason, until), host.reason(other(session))];
-    const confirmed = act(session, key, "cancel", "session-cancelled");
-    host.ask(`${key}Title`, body, `${key}Keep`, `${key}Yes`, confirmed);
+    host.ask(`${key}Title`, body, `${key}Keep`, `${key}Yes`, act(session, key, "cancel", "session-cancelled"));
   }
 
   async function finish(session, key) {

@@ -19,7 +19,7 @@ export function useToken(source) {
   pageToken = source;
 }
 
-/** The server's time: a countdown must not depend on how this device's clock is set. */
+/** The server's time, however this device's clock is set. */
 export const now = () => Date.now() + ahead;
 
 /** Call the API for an element, and return the answer's data, the same object while it is unchanged. */
@@ -28,14 +28,13 @@ export async function call(host, ...request) {
   try {
     return await exchange(host, token, ...request);
   } catch (refusal) {
-    if (refusal.status !== 401) throw refusal;
-    const renewed = await tokenOf(host, true);
+    const renewed = refusal.status === 401 && (await tokenOf(host, true));
     if (!renewed || renewed === token) throw refusal;
     return exchange(host, renewed, ...request);
   }
 }
 
-// Undefined without a source of tokens: cookies speak. Null when there is one, and nobody is signed in.
+// Undefined: there is no source of tokens, so cookies speak. Null: nobody is signed in.
 async function tokenOf(host, renew) {
   const source = host.token ?? pageToken;
   return typeof source === "function" ? ((await source({ renew })) ?? null) : source;

@@ -72,9 +72,14 @@ define("create-session", (host) => {
     const slot = { start_time: start, end_time: start + minutes.value * 60_000 };
     when.hidden = when.disabled = isInstant;
     if (isInstant || !slot.end_time) return preview.replaceChildren(isInstant ? t("instantHint") : "");
-    const there = `${dates.span(slot, zone.value)} (${zone.value}), ${dates.relative(start, now())}`;
-    const here = zone.value !== dates.zone && t("forYou", { when: dates.span(slot) });
-    preview.replaceChildren(there, h("span.hint", here));
+    const client = clients?.find(({ id }) => id === form.patient_id.value);
+    const there = dates.span(slot, zone.value);
+    const local = (key, where) => {
+      const when = where ? dates.span(slot, where) : there;
+      return when === there ? "" : h("span.hint", t(key, { who: nameOf(client), when }));
+    };
+    const named = `${there} (${zone.value}), ${dates.relative(start, now())}`;
+    preview.replaceChildren(named, local("forYou", dates.zone), local("forThem", client?.time_zone));
   }
 
   function read() {
@@ -116,7 +121,6 @@ define("create-session", (host) => {
     send.textContent = t("send");
   }
 
-  /** What is in the way, and the free times instead. */
   function conflict({ conflicting_sessions: taken, suggested_times: free }) {
     const zone = form.time_zone.value;
     const session = ({ title, client_name: who, ...slot }) =>

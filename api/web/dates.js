@@ -23,7 +23,7 @@ export function momentOf(date, time, zone) {
   return near && near + wanted - wall(near, zone);
 }
 
-/** Minutes and seconds left, as a clock shows them: 3:07. */
+/** What is left, as a clock shows it: 3:07. */
 export function clock(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;

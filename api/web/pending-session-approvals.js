@@ -96,8 +96,8 @@ define("pending-session-approvals", (host) => {
   /** A request that waits no longer: ask what became of it, say so on its card, and let it go. */
   async function findOut(card) {
     change(card, { busy: true });
-    const asked = api("GET", `/sessions/${card.id}`);
-    const found = await asked.then((answer) => answer.session, (error) => error.isStale && {});
+    const asked = api("GET", `/sessions/${card.id}`).then((answer) => answer.session);
+    const found = await asked.catch((error) => error.isStale && {});
     if (!found || found.status === "pending_approval") return change(card, { busy: false });
     const isApproved = Boolean(found.approved_at) && found.status !== "cancelled";
     const how = isApproved ? "approved" : found.cancellation_reason;

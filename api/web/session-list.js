@@ -94,8 +94,8 @@ define("session-list", (host) => {
       const what = (to === "cancelled" && t(`event.${why}`, { who })) || t(`event.${to}`, { who });
       return h("li", h("span.hint", dates.moment(at)), ` ${what}`, reason && h("q", reason));
     });
-    const when = h("p", `${dates.span(session)} (${dates.zone})`);
-    const about = h("div", h("p", titled(session)), when, notes && h("q", notes), h("h3", t("history")));
+    const when = `${dates.span(session)} (${dates.zone})`;
+    const about = h("div", h("p", titled(session)), h("p", when), notes && h("q", notes), h("h3", t("history")));
     host.ask("details", [about, h("ol.history", lines)], "close");
   }
 

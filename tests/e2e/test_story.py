@@ -327,6 +327,27 @@ def test_a_therapist_withdraws_a_request_from_the_list(
     expect(requests(page)).to_contain_text("Dr Edda Stern has withdrawn this request.")
 
 
+def test_a_proposal_shows_the_clients_local_time_beside_the_therapists(
+    visit: Visitor, therapist: Person, client: Person, db: Connection
+) -> None:
+    people.change(db, "users", client.id, time_zone="Asia/Kathmandu")
+    page = visit(therapist, CREATE).page
+    choose(page, client)
+    page.get_by_label("Date").fill((datetime.now(UTC) + timedelta(days=3)).date().isoformat())
+    page.get_by_label("Start", exact=True).fill("15:30")
+    page.get_by_label("Time zone").select_option("Africa/Johannesburg")
+    preview = page.locator("create-session .preview")
+    expect(preview).to_contain_text(re.compile("15:30.+For Nia Fox: .*19:15"))
+    expect(preview).to_contain_text("For you: ")
+
+    page.get_by_label("Time zone").select_option("Asia/Katmandu")  # Chromium's name of it
+    expect(preview).not_to_contain_text("For Nia Fox")
+    page.get_by_role("searchbox", name="Client").fill("nobody of that name")
+    page.get_by_label("Time zone").select_option("Europe/London")
+    expect(preview).to_contain_text("15:30")
+    expect(preview).not_to_contain_text("For ")
+
+
 def test_what_is_wrong_with_a_proposal_stands_beside_its_field_and_the_first_has_the_focus(
     visit: Visitor, therapist: Person, client: Person, db: Connection
 ) -> None:

@@ -2,10 +2,10 @@
 
 /** What the API, or the way to it, said instead of yes. Status 0: no answer came at all. */
 export class Refusal extends Error {
-  constructor(status, { code = "NETWORK", error = "", details = null } = {}) {
+  constructor(status, { code = "NETWORK", error = "", details } = {}) {
     super(error);
     Object.assign(this, { status, code, details });
-    this.isUnknown = status === 0 || status === 429 || status >= 500; // perhaps done: safe to repeat
+    this.isUnknown = !status || status === 429 || status >= 500; // perhaps done: safe to repeat
     // The session has gone on meanwhile; while the time is taken it only waits.
     this.isStale = [404, 409, 410].includes(status) && code !== "TIME_SLOT_CONFLICT";
   }

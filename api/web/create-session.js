@@ -91,8 +91,9 @@ define("create-session", (host) => {
   /** Say what is wrong beside its field, and go to the first. */
   function mark(wrong, text = "") {
     for (const node of [...form.elements].filter(({ error }) => error)) {
-      node.error.textContent = wrong[node.id] || (node.id === "session_time" && wrong.start_time) || "";
-      node.ariaInvalid = node.error.textContent ? "true" : null;
+      const text = wrong[node.id] || (node.id === "session_time" && wrong.start_time) || "";
+      node.error.textContent = t(text) || text;
+      node.ariaInvalid = text ? "true" : null;
     }
     problem.replaceChildren(text);
     form.querySelector("[aria-invalid]")?.focus();
@@ -151,8 +152,9 @@ define("create-session", (host) => {
       session.is_instant && host.joinLink(session, "waitInside"),
       href && host.link("plain", "seeSessions", href),
     ];
-    const next = t(session.is_instant ? "nextInstant" : "nextScheduled", values);
-    done.replaceChildren(h("section.card.done", heading, h("p", message), h("p", next), h("div.buttons", links)));
+    const said = h("p", t(message) || message);
+    const next = h("p", t(session.is_instant ? "nextInstant" : "nextScheduled", values));
+    done.replaceChildren(h("section.card.done", heading, said, next, h("div.buttons", links)));
     sent = {};
     form.reset();
     narrow();

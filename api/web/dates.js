@@ -29,14 +29,9 @@ export function clock(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** How moments are written in one language and one zone: the device's own if there is none of that name. */
+/** How moments are written in one language and one zone: the device's own if none is named. */
 export function datesIn(locale, named) {
-  let zone;
-  try {
-    zone = new Intl.DateTimeFormat(locale, { timeZone: named }).resolvedOptions().timeZone;
-  } catch {
-    zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-  }
+  const zone = named || new Intl.DateTimeFormat().resolvedOptions().timeZone;
   const format = (options) => (moment, timeZone = zone) =>
     formatOf(locale, { timeZone, ...options }).format(new Date(moment));
   const midnights = (moment) => Math.floor(wall(moment, zone) / DAY);

@@ -25,7 +25,6 @@ export function h(what, ...content) {
 
 export const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
 
-/** Change what a node says, if it says something else. */
 function write(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
@@ -52,8 +51,9 @@ export function define(name, setup) {
 
 function furnish(element, setup) {
   const root = element.attachShadow({ mode: "open" });
-  const attribute = (name) => element.getAttribute(name) ?? undefined;
-  const dates = datesIn(attribute("locale") ?? languageOf(navigator.languages), attribute("time-zone"));
+  const attribute = (name) => element.getAttribute(name);
+  const { lang } = element.closest("[lang]") ?? document.documentElement;
+  const dates = datesIn(attribute("locale") ?? languageOf([lang, ...navigator.languages]), attribute("time-zone"));
   const [troubles, notices] = [h("div", { role: "status" }), h("div", { role: "status" })];
   const said = h("p.unseen", { role: "status" });
   const kept = {}; // the API's last answers by path: in memory alone, for they are about health
@@ -187,8 +187,9 @@ function furnish(element, setup) {
       }
       yes.ariaDisabled = null;
     }
-    const buttons = h("div.buttons", yes, button("plain", keep, () => dialog.close()));
-    const form = h("form", { onsubmit }, h("h2", { id: "asking" }, t(title)), body, problem, buttons);
+    const no = button("plain", keep, () => dialog.close());
+    const heading = h("h2", { id: "asking" }, t(title));
+    const form = h("form", { onsubmit }, heading, body, problem, h("div.buttons", yes, no));
     const dialog = h("dialog", { "aria-labelledby": "asking", onclose: () => dialog.remove() }, form);
     root.append(dialog);
     dialog.showModal();
@@ -196,8 +197,8 @@ function furnish(element, setup) {
 
   /** A field, with its label, and where to say what is wrong with it. */
   function field(name, tag, attributes, hint, ...children) {
-    const described = { "aria-describedby": `${name}-hint ${name}-error` };
-    const node = h(tag, { id: name, name, ...described, ...attributes }, ...children);
+    const described = `${name}-hint ${name}-error`;
+    const node = h(tag, { id: name, name, "aria-describedby": described, ...attributes }, ...children);
     node.error = h("p.error", { id: `${name}-error` });
     const about = h("p.hint", { id: `${name}-hint` }, hint);
     return h("div.field", h("label", { for: name }, t(name)), about, node, node.error);
@@ -214,5 +215,6 @@ function furnish(element, setup) {
   });
   Object.assign(element, { refresh, tick, ...own });
   root.adoptedStyleSheets = [sheet];
+  element.lang ||= dates.locale;
   root.append(said, notices, troubles, ...nodes);
 }

@@ -7,7 +7,7 @@ const LINGER = 8000; // milliseconds for which a card stays to say why it goes
 define("pending-session-approvals", (host) => {
   const { t, api, credits, dates, button, joinLink } = host;
   const list = host.list("answer");
-  let cards = []; // each a session and what happened to it here
+  let cards = [];
   let balance;
 
   const render = () => list.fill(cards.map((card) => ({ ...card, balance })), draw);
@@ -24,8 +24,8 @@ define("pending-session-approvals", (host) => {
 
   function draw({ id, session, busy, problem, lost, gone, joinable }) {
     const isInstant = session.is_instant;
-    const lead = h("span.lead", t("proposes", { who: nameOf(session.therapist) }));
-    const title = h("h3", { id: `of-${id}` }, lead, " ", session.title);
+    const lead = t("proposes", { who: nameOf(session.therapist) });
+    const title = h("h3", { id: `of-${id}` }, h("span.lead", lead), " ", session.title);
     const left = !gone && host.until(session.approval_expires_at, "answerWithin", "answerBy");
     const top = h("div.top", host.kind(session), left);
     if (gone) return h("li.card.gone", top, title, h("p.message", gone), joinable && joinLink(session));

@@ -10,7 +10,7 @@ define("session-list", (host) => {
   const { t, api, dates, joinLink } = host;
   const isTherapist = host.attribute("viewer") === "therapist";
   const lists = (host.attribute("show") ?? "pending upcoming past").split(" ").map(host.list);
-  let seen; // what is not over; the past changes only when this does
+  let seen;
   let groups;
 
   const isBooked = ({ status }) => BOOKED.includes(status);
@@ -36,15 +36,14 @@ define("session-list", (host) => {
   function draw(session) {
     const { id, status, isPending, isEarly, is_instant: isInstant } = session;
     const state = h("span.badge", t(`ended.${session.cancellation_reason}`) || t(`status.${status}`));
-    const what = h(
-      "div",
+    const what = [
       h("div.top", isInstant && host.kind(session), state),
       h("h3", { id: `of-${id}` }, titled(session)),
       h("p", isPending && isInstant ? t("instantWhen") : host.when(session)),
       isPending && h("p", host.until(session.approval_expires_at, "answerWithin", "answerBy")),
       isEarly && h("p", host.until(session.join_opens_at, "opensIn", "opensAt")),
-    );
-    return h(`li.card.session.${status}`, what, buttons(session));
+    ];
+    return h(`li.card.session.${status}`, h("div", what), buttons(session));
   }
 
   function buttons(session) {
@@ -73,7 +72,7 @@ define("session-list", (host) => {
     const { reason, refundable, free_until: free } = await api("GET", `/sessions/${session.id}/cancellation`);
     const until = refundable && free && ` ${t("freeUntil", { when: dates.moment(free) })}`;
     const what = h("p", `${titled(session)}, ${dates.moment(session.start_time)}`);
-    const body = [what, h("p.terms", reason, until), host.reason(other(session))];
+    const body = [what, h("p.terms", t(reason) || reason, until), host.reason(other(session))];
     host.ask(`${key}Title`, body, `${key}Keep`, `${key}Yes`, act(session, key, "cancel", "session-cancelled"));
   }
 

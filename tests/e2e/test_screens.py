@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).parents[2] / "api" / "web"
+from scripts.local import ROOT
+
+WEB = ROOT / "api" / "web"
 MODULES = sorted(WEB.glob("*.js"))
 PAGES = sorted(WEB.glob("*.html"))
-RECIPES = WEB.parents[1] / "docs" / "recipes.md"
+RECIPES = ROOT / "docs" / "recipes.md"
 
 
 def test_all_modules_together_stay_under_40_kb() -> None:
@@ -51,3 +53,27 @@ def test_everything_that_a_host_page_sets_and_hears_is_documented() -> None:
     assert attributes | events <= documented
     for element in re.findall(r'define\("([\w-]+)"', source):
         assert f"`<{element}>`" in RECIPES.read_text()
+
+
+def test_both_languages_have_the_same_words_with_the_same_names_in_them() -> None:
+    english, german = (
+        json.loads((WEB / f"texts.{language}.json").read_text()) for language in ("en", "de")
+    )
+    assert list(english) == list(german)
+    for key, text in german.items():
+        assert text, key
+        # Where English is empty, the API's own sentence is shown.
+        if english[key]:
+            assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", english[key])), key
+
+
+def test_what_the_api_says_is_known_by_its_own_words() -> None:
+    said = "\n".join(
+        file.read_text().replace("''", "'") for file in (ROOT / "sql" / "functions").glob("*.sql")
+    )
+    table = json.loads((WEB / "texts.de.json").read_text())
+    sentences = [key for key in table if " " in key]
+    assert len(sentences) > 5
+    for sentence in sentences:
+        for part in re.split(r"(?<=\.) ", sentence):
+            assert part in said, part

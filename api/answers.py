@@ -8,12 +8,11 @@ from flask import Response, jsonify, request
 def answer(**fields: Any) -> Response:
     """Answer with the fields twice: flat for older screens, under data for newer ones.
 
-    No cache may keep an answer: it is about somebody's health. A GET's answer has an ETag, the hash
-    of its body, and is 304 without a body to who sends it back; whoever is asking has been answered
-    by the database first, so that one person's ETag tells another nothing.
+    A GET's answer has an ETag, the hash of its body, and is 304 without a body to who sends it
+    back; whoever is asking has been answered by the database first, so that one person's ETag tells
+    another nothing.
     """
     response = jsonify({"success": True, **fields, "data": fields})
-    response.headers["Cache-Control"] = "private, no-store"
     if request.method in ("GET", "HEAD"):
         response.add_etag()
         response.make_conditional(request)

@@ -12,6 +12,7 @@ WEB = ROOT / "api" / "web"
 MODULES = sorted(WEB.glob("*.js"))
 PAGES = sorted(WEB.glob("*.html"))
 RECIPES = ROOT / "docs" / "recipes.md"
+SCRIPT = ROOT / "scripts" / "screens.py"
 
 
 def test_all_modules_together_stay_under_40_kb() -> None:
@@ -77,3 +78,11 @@ def test_what_the_api_says_is_known_by_its_own_words() -> None:
     for sentence in sentences:
         for part in re.split(r"(?<=\.) ", sentence):
             assert part in said, part
+
+
+def test_every_picture_is_shown_and_all_of_them_are_small() -> None:
+    shown = set(re.findall(r"\]\(screens/([\w-]+)\.webp\)", (ROOT / "docs/screens.md").read_text()))
+    taken = set(re.findall(r'"([\w-]+)"[^()]*\)$', SCRIPT.read_text(), re.M)) & shown
+    pictures = list((ROOT / "docs" / "screens").iterdir())
+    assert shown == taken == {picture.stem for picture in pictures}
+    assert sum(picture.stat().st_size for picture in pictures) < 1_500_000

@@ -129,3 +129,22 @@ def test_an_instant_session_that_cannot_start_now_says_so_and_the_request_stays(
     page.get_by_role("button", name="Approve & Join Now").click()
     page.wait_for_url("**/video-session/*")
     assert debits(db, client) == 1
+
+
+def test_a_time_that_is_really_taken_is_given_up_for_the_first_that_is_really_free(
+    visit: Visitor, therapist: Person, client: Person, api: Api, db: Connection
+) -> None:
+    api.propose(therapist, client, start_time=at(8), title="In the way")
+    page = visit(therapist, CREATE, 409).page
+    propose_at_ten(page, client)
+    told = page.get_by_text("That time is taken:").locator("..")
+    expect(told).to_contain_text(re.compile("10:00.+10:30 · In the way with Nia Fox"))
+
+    told.get_by_role("button").first.click()
+
+    expect(page.get_by_role("heading", name="Request sent to Nia Fox")).to_be_visible()
+    first, second = db.execute(
+        "select start_time, end_time from public.sessions where user_id = %s order by created_at",
+        (client.id,),
+    ).fetchall()
+    assert first["end_time"] <= second["start_time"] or second["end_time"] <= first["start_time"]

@@ -1,10 +1,19 @@
-"""Every success as one JSON shape."""
+"""Every success as one JSON shape, which is not sent again to who has it already."""
 
 from typing import Any
 
-from flask import Response, jsonify
+from flask import Response, jsonify, request
 
 
 def answer(**fields: Any) -> Response:
-    """Answer with the fields twice: flat for older screens, under data for newer ones."""
-    return jsonify({"success": True, **fields, "data": fields})
+    """Answer with the fields twice: flat for older screens, under data for newer ones.
+
+    A GET's answer has an ETag, the hash of its body, and is 304 without a body to who sends it
+    back; whoever is asking has been answered by the database first, so that one person's ETag tells
+    another nothing.
+    """
+    response = jsonify({"success": True, **fields, "data": fields})
+    if request.method in ("GET", "HEAD"):
+        response.add_etag()
+        response.make_conditional(request)
+    return response

@@ -17,8 +17,11 @@ def register(app: Flask, settings: Settings) -> None:
             resources=r"/api/.*",
             origins=list(settings.allowed_origins),
             methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "X-Request-Id"],
-            expose_headers=["Retry-After", "X-Request-Id"],
+            allow_headers=[
+                *("Authorization", "Content-Type", "Idempotency-Key", "If-None-Match"),
+                "X-Request-Id",
+            ],
+            expose_headers=["Date", "ETag", "Retry-After", "X-Request-Id"],
             supports_credentials=False,  # the token is a header: no cookie is ever needed
             always_send=False,
             vary_header=False,  # it leaves the header out where an origin is refused: see below

@@ -91,6 +91,7 @@ Ready in {seconds:.1f} s. Open  {stack.api_url}/sign-in
   Screens    {stack.api_url}/therapist/dashboard/create-session
              {stack.api_url}/therapist/dashboard/client-sessions
              {stack.api_url}/dashboard/therapy
+             {stack.api_url}/ui/demo, therapist and client side by side
   API        {stack.api_url}/api
   PostgREST  {stack.rest_url}
   Video      {stack.daily_url}

@@ -1,24 +1,13 @@
 // <create-session>: the therapist proposes a session to a client: regular, custom or instant.
-// Attribute: sessions-path. Event: session-created.
 
 import { now } from "./api.js";
-import { momentOf } from "./dates.js";
+import { momentOf, wall } from "./dates.js";
 import { define, filled, h, nameOf } from "./element.js";
 
 define("create-session", (host) => {
-  const { t, api, dates } = host;
-  const fields = {}; // by the API's name: {node, error}
+  const { t, api, dates, field } = host;
   let clients;
-  let sent = {}; // what was sent last, and its key
-
-  function field(name, tag, attributes, hint, ...children) {
-    const described = { "aria-describedby": `${name}-hint ${name}-error` };
-    const node = h(tag, { id: name, name, ...described, ...attributes }, ...children);
-    const error = h("p.error", { id: `${name}-error` });
-    fields[name] = { node, error };
-    const about = h("p.hint", { id: `${name}-hint` }, hint && t(hint));
-    return h("div.field", h("label", { for: name }, t(name)), about, node, error);
-  }
+  let sent = {}; // last, and its key
 
   // The client: typing narrows the list, Enter or an arrow goes to it.
   const people = h("div.people", { role: "radiogroup", "aria-label": t("patient_id") });
@@ -26,7 +15,7 @@ define("create-session", (host) => {
   const shown = () => people.querySelectorAll("label:not([hidden]) input");
 
   function narrow() {
-    const words = fields.patient_id.node.value.trim().toLowerCase();
+    const words = form.querySelector("#patient_id").value.trim().toLowerCase();
     for (const label of people.children) {
       label.hidden = !label.textContent.toLowerCase().includes(words);
       if (label.hidden) label.firstChild.checked = false;
@@ -52,27 +41,25 @@ define("create-session", (host) => {
   };
 
   const zones = [...new Set([dates.zone, "UTC", ...Intl.supportedValuesOf("timeZone")])].sort();
-  const options = zones.map((zone) => h("option", { selected: zone === dates.zone }, zone));
   const when = h(
     "fieldset.row",
     field("session_date", "input", { type: "date", required: true }),
     field("session_time", "input", { type: "time", required: true }),
-    field("time_zone", "select", {}, "", options),
+    field("time_zone", "select", {}, "", zones.map((zone) => h("option", { selected: zone === dates.zone }, zone))),
   );
   const search = { name: "", type: "search", autocomplete: "off", oninput: narrow, onkeydown };
-  const minutes = { type: "number", min: 5, max: 480, value: 30, required: true };
   const preview = h("p.preview", { role: "status" });
   const problem = h("div", { role: "alert" });
   const send = h("button.primary", { disabled: true }, t("send"));
   const form = h(
     "form.card", { novalidate: true, onsubmit, oninput: changed },
-    h("div.client", field("patient_id", "input", search, "clientHint"), people, found),
+    h("div.client", field("patient_id", "input", search, t("clientHint")), people, found),
     h("fieldset", h("legend", t("type")), h("div.types", ["regular", "custom", "instant"].map(type))),
     when,
-    field("duration_minutes", "input", minutes),
+    field("duration_minutes", "input", { type: "number", min: 5, max: 480, value: 30, required: true }),
     preview,
-    field("title", "input", { maxlength: 200 }, "titleHint"),
-    field("notes", "textarea", { maxlength: 4000, rows: 3 }, "notesHint"),
+    field("title", "input", { maxlength: 200 }, t("titleHint")),
+    field("notes", "textarea", { maxlength: 4000, rows: 3 }, t("notesHint")),
     problem,
     h("div.buttons", send),
   );
@@ -82,26 +69,31 @@ define("create-session", (host) => {
     const { session_date: date, session_time: time, time_zone: zone, duration_minutes: minutes } = form;
     const isInstant = form.type.value === "instant";
     const start = momentOf(date.value, time.value, zone.value);
-    const end = start + minutes.value * 60_000;
+    const slot = { start_time: start, end_time: start + minutes.value * 60_000 };
     when.hidden = when.disabled = isInstant;
-    if (isInstant || !end) return preview.replaceChildren(isInstant ? t("instantHint") : "");
-    const there = `${dates.span(start, end, zone.value)} (${zone.value}), ${dates.relative(start, now())}`;
-    const here = zone.value !== dates.zone && t("forYou", { when: dates.span(start, end) });
-    preview.replaceChildren(there, h("span.hint", here));
+    if (isInstant || !slot.end_time) return preview.replaceChildren(isInstant ? t("instantHint") : "");
+    const client = clients?.find(({ id }) => id === form.patient_id.value);
+    const there = dates.span(slot, zone.value);
+    const local = (key, where) => {
+      const when = where ? dates.span(slot, where) : there;
+      return when === there ? "" : h("span.hint", t(key, { who: nameOf(client), when }));
+    };
+    const named = `${there} (${zone.value}), ${dates.relative(start, now())}`;
+    preview.replaceChildren(named, local("forYou", dates.zone), local("forThem", client?.time_zone));
   }
 
   function read() {
     const { type, ...body } = filled(form);
-    if (type === "instant") body.is_instant = true;
     if (type === "regular") body.title ??= t("regularTitle");
-    return { ...body, duration_minutes: Number(body.duration_minutes) };
+    return { ...body, is_instant: type === "instant", duration_minutes: Number(body.duration_minutes) };
   }
 
   /** Say what is wrong beside its field, and go to the first. */
   function mark(wrong, text = "") {
-    for (const [name, { node, error }] of Object.entries(fields)) {
-      error.textContent = wrong[name] || (name === "session_time" && wrong.start_time) || "";
-      node.ariaInvalid = error.textContent ? "true" : null;
+    for (const node of [...form.elements].filter(({ error }) => error)) {
+      const text = wrong[node.id] || (node.id === "session_time" && wrong.start_time) || "";
+      node.error.textContent = t(text) || text;
+      node.ariaInvalid = text ? "true" : null;
     }
     problem.replaceChildren(text);
     form.querySelector("[aria-invalid]")?.focus();
@@ -110,7 +102,7 @@ define("create-session", (host) => {
   async function onsubmit(event) {
     event.preventDefault();
     if (send.ariaDisabled) return;
-    const invalid = [...form.elements].filter((node) => node.willValidate && !node.validity.valid);
+    const invalid = [...form.querySelectorAll("input:invalid")];
     mark(Object.fromEntries(invalid.map((node) => [node.name, node.validationMessage])));
     if (invalid.length) return;
     const body = read();
@@ -121,10 +113,35 @@ define("create-session", (host) => {
     try {
       created(await api("POST", "/therapist/create-custom-session", body, { "Idempotency-Key": sent.key }));
     } catch (error) {
-      mark(error.details ?? {}, error.isUnknown ? h("p.message", t("lostRequest")) : host.refusal(error));
+      const { code, details, isUnknown } = error;
+      const clash = code === "TIME_SLOT_CONFLICT" && conflict(details);
+      mark(details ?? {}, clash || (isUnknown ? h("p.message", t("lostRequest")) : host.refusal(error)));
+      if (clash) clash.focus();
     }
     send.ariaDisabled = null;
     send.textContent = t("send");
+  }
+
+  function conflict({ conflicting_sessions: taken, suggested_times: free }) {
+    const zone = form.time_zone.value;
+    const session = ({ title, client_name: who, ...slot }) =>
+      h("li", dates.span(slot, zone), title && ` · ${who ? t("with", { title, who }) : title}`);
+    const choice = ({ time }) =>
+      h("button.plain", { type: "button", onclick: () => choose(time) }, dates.moment(time, zone));
+    return h(
+      "div.message.conflict", { tabindex: -1 },
+      h("p", t("taken")), h("ul", taken.map(session)),
+      h("p", t(free.length ? "suggested" : "noneSuggested")), h("div.buttons", free.map(choice)),
+    );
+  }
+
+  /** Propose a free time at once: all else is filled in, nobody pays yet, and it can be withdrawn. */
+  function choose(time) {
+    const shown = new Date(wall(Date.parse(time), form.time_zone.value)).toISOString();
+    [form.session_date.value, form.session_time.value] = shown.split(/[TZ.]/);
+    changed();
+    send.focus();
+    form.requestSubmit();
   }
 
   function created({ session, message }) {
@@ -135,8 +152,9 @@ define("create-session", (host) => {
       session.is_instant && host.joinLink(session, "waitInside"),
       href && host.link("plain", "seeSessions", href),
     ];
-    const next = t(session.is_instant ? "nextInstant" : "nextScheduled", values);
-    done.replaceChildren(h("section.card.done", heading, h("p", message), h("p", next), h("div.buttons", links)));
+    const said = h("p", t(message) || message);
+    const next = h("p", t(session.is_instant ? "nextInstant" : "nextScheduled", values));
+    done.replaceChildren(h("section.card.done", heading, said, next, h("div.buttons", links)));
     sent = {};
     form.reset();
     narrow();

@@ -3,7 +3,6 @@
 const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
-const CLOCK = { hour: "numeric", minute: "2-digit" };
 
 const formats = {};
 
@@ -12,7 +11,7 @@ function formatOf(locale, options) {
 }
 
 // What a zone's clocks show at a moment, as if they were UTC's.
-function wall(moment, timeZone) {
+export function wall(moment, timeZone) {
   const shown = formatOf("sv", { dateStyle: "short", timeStyle: "medium", timeZone }).format(moment);
   return Date.parse(`${shown.replace(" ", "T")}Z`);
 }
@@ -24,34 +23,27 @@ export function momentOf(date, time, zone) {
   return near && near + wanted - wall(near, zone);
 }
 
-/** Minutes and seconds left, as a clock shows them: 3:07. */
+/** What is left, as a clock shows it: 3:07. */
 export function clock(milliseconds) {
   const seconds = Math.max(0, Math.ceil(milliseconds / 1000));
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** How moments are written in one language and one zone: the device's own if none, or no such one, is named. */
+/** How moments are written in one language and one zone: the device's own if none is named. */
 export function datesIn(locale, named) {
-  let zone;
-  try {
-    zone = new Intl.DateTimeFormat(locale, { timeZone: named }).resolvedOptions().timeZone;
-  } catch {
-    zone = new Intl.DateTimeFormat().resolvedOptions().timeZone;
-  }
-  const format = (options) => (moment) => formatOf(locale, { timeZone: zone, ...options }).format(new Date(moment));
+  const zone = named || new Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const format = (options) => (moment, timeZone = zone) =>
+    formatOf(locale, { timeZone, ...options }).format(new Date(moment));
   const midnights = (moment) => Math.floor(wall(moment, zone) / DAY);
   return {
     locale,
     zone,
     day: format({ dateStyle: "medium" }),
-    moment: format({ weekday: "short", day: "numeric", month: "short", ...CLOCK }),
-    /** Friday 27 November, 14:00–14:30; with the year when it is not this one */
-    span(start, end, timeZone = zone) {
-      const year = start.slice?.(0, 4) === new Date().toISOString().slice(0, 4) ? undefined : "numeric";
-      const options = { weekday: "long", day: "numeric", month: "long", year, ...CLOCK, timeZone };
-      return formatOf(locale, options).formatRange(new Date(start), new Date(end)).replace("–", "–\u2060");
+    moment: format({ weekday: "short", day: "numeric", month: "short", hour: "numeric", minute: "2-digit" }),
+    span({ start_time: start, end_time: end }, timeZone = zone) {
+      const format = formatOf(locale, { dateStyle: "full", timeStyle: "short", timeZone });
+      return format.formatRange(new Date(start), new Date(end)).replace("–", "–\u2060");
     },
-    /** in 5 minutes, in 3 hours, tomorrow, 2 days ago */
     relative(moment, now) {
       const left = new Date(moment) - now;
       const [n, unit] =

@@ -23,16 +23,15 @@ export function h(what, ...content) {
   return node;
 }
 
-/** What is filled in, by name. */
 export const filled = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value.trim()));
+
+function write(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
 
 export const nameOf = (person) => person?.full_name ?? person?.email ?? "–";
 
-/**
- * Define an element. setup(host) returns its nodes; load() and show(data), or a refresh(anew) of its own; second(),
- * for each second. Attributes: api-base, locale, time-zone, sign-in-url, purchase-url, video-path.
- * Properties: token (see api.js), texts (see texts.js).
- */
+/** Define an element: setup(host) returns its nodes, load() and show(data), and second(). See docs/recipes.md. */
 export function define(name, setup) {
   class SessionElement extends HTMLElement {
     connectedCallback() {
@@ -52,11 +51,13 @@ export function define(name, setup) {
 
 function furnish(element, setup) {
   const root = element.attachShadow({ mode: "open" });
-  const attribute = (name) => element.getAttribute(name) ?? undefined;
-  const dates = datesIn(attribute("locale") ?? languageOf(navigator.languages), attribute("time-zone"));
+  const attribute = (name) => element.getAttribute(name);
+  const { lang } = element.closest("[lang]") ?? document.documentElement;
+  const dates = datesIn(attribute("locale") ?? languageOf([lang, ...navigator.languages]), attribute("time-zone"));
   const [troubles, notices] = [h("div", { role: "status" }), h("div", { role: "status" })];
   const said = h("p.unseen", { role: "status" });
-  let looking; // the load under way whose answer counts
+  const kept = {}; // the API's last answers by path: in memory alone, for they are about health
+  let looking, shown;
 
   const t = (key, values) => textOf(dates.locale, element.texts, key, values);
 
@@ -64,8 +65,8 @@ function furnish(element, setup) {
 
   /** Tell the page, and have the other elements look; false when the page goes on by itself. */
   function emit(type, detail) {
-    const options = { detail, bubbles: true, composed: true, cancelable: true };
-    const goOn = element.dispatchEvent(new CustomEvent(type, options));
+    const event = new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable: true });
+    const goOn = element.dispatchEvent(event);
     look(true, element);
     return goOn;
   }
@@ -80,7 +81,7 @@ function furnish(element, setup) {
     if (error) return trouble(error);
     troubles.replaceChildren();
     element.removeAttribute("signed-out");
-    own.show(data);
+    if (data !== shown) own.show((shown = data));
   }
 
   function trouble(error) {
@@ -107,14 +108,11 @@ function furnish(element, setup) {
     return note;
   }
 
-  /** Text that changes with the clock. */
   const ticking = (tell) => Object.assign(h("span.ticking", tell()), { tell });
 
   function tick() {
     own.second?.();
-    for (const node of root.querySelectorAll(".ticking")) {
-      if (node.tell() !== node.textContent) node.textContent = node.tell();
-    }
+    for (const node of root.querySelectorAll(".ticking")) write(node, node.tell());
   }
 
   /** How long until a moment, as a clock counts it down when that is soon. */
@@ -123,13 +121,11 @@ function furnish(element, setup) {
     return left < HOUR ? t(soon, { left: clock(left) }) : t(later, { when: dates.moment(moment) });
   });
 
-  /** When a session takes place. */
-  function when({ start_time: start, end_time: end, status }) {
-    const relative = () => ` · ${dates.relative(start, now())}`;
-    return [dates.span(start, end), status !== "cancelled" && ticking(relative)];
+  function when(session) {
+    const relative = () => ` · ${dates.relative(session.start_time, now())}`;
+    return [dates.span(session), session.status !== "cancelled" && ticking(relative)];
   }
 
-  /** Its kind, in colour, picture and word. */
   function kind({ is_instant: isInstant }) {
     const word = isInstant ? "instant" : "scheduled";
     return h(`span.badge.${word}`, t(`kind.${word}`));
@@ -154,23 +150,20 @@ function furnish(element, setup) {
     const cards = h("ul.cards");
     function fill(items, draw) {
       const had = focused();
-      const old = new Map([...cards.children].map((node) => [node.key, node]));
-      const kept = new Set(items.map((item) => item.id));
-      for (const [id, node] of old) if (!kept.has(id)) node.remove();
-      items.forEach((item, index) => {
+      const old = [...cards.children];
+      const nodes = items.map((item) => {
         const signature = JSON.stringify(item);
-        let node = old.get(item.id);
-        if (node?.signature !== signature) {
-          const fresh = Object.assign(draw(item), { key: item.id, signature });
-          const isAt = node?.contains(had);
-          node?.replaceWith(fresh);
-          const same = isAt && fresh.querySelector(`[data-focus="${had.dataset.focus}"]`);
-          if (isAt) (same ?? fresh.querySelector("button, a"))?.focus();
-          node = fresh;
-        }
-        if (cards.children[index] !== node) cards.insertBefore(node, cards.children[index] ?? null);
+        const same = old.find((node) => node.signature === signature);
+        return same ?? Object.assign(draw(item), { key: item.id, signature });
       });
-      empty.textContent = items.length ? "" : t(`none.${name}`);
+      const left = old.find((node) => !nodes.includes(node) && node.contains(had));
+      for (const node of old) if (!nodes.includes(node)) node.remove();
+      nodes.forEach((node, index) => {
+        if (cards.children[index] !== node) cards.insertBefore(node, cards.children[index]);
+      });
+      const anew = left && nodes.find((node) => node.key === left.key);
+      (anew?.querySelector(`[data-focus="${had.dataset.focus}"]`) ?? anew?.querySelector("button, a"))?.focus();
+      write(empty, items.length ? "" : t(`none.${name}`));
       if (had && !focused()) title.focus();
     }
     return { name, fill, node: h("section", { "aria-labelledby": name }, title, empty, cards) };
@@ -194,27 +187,34 @@ function furnish(element, setup) {
       }
       yes.ariaDisabled = null;
     }
-    const buttons = h("div.buttons", yes, button("plain", keep, () => dialog.close()));
-    const form = h("form", { onsubmit }, h("h2", { id: "asking" }, t(title)), body, problem, buttons);
+    const no = button("plain", keep, () => dialog.close());
+    const heading = h("h2", { id: "asking" }, t(title));
+    const form = h("form", { onsubmit }, heading, body, problem, h("div.buttons", yes, no));
     const dialog = h("dialog", { "aria-labelledby": "asking", onclose: () => dialog.remove() }, form);
     root.append(dialog);
     dialog.showModal();
   }
 
-  /** A field for words that need not be said. */
-  const reason = (who) => {
-    const area = h("textarea", { id: "reason", name: "reason", rows: 3, maxlength: 1000 });
-    return h("div.field", h("label", { for: "reason" }, t("why", { who })), area);
-  };
+  /** A field, with its label, and where to say what is wrong with it. */
+  function field(name, tag, attributes, hint, ...children) {
+    const described = `${name}-hint ${name}-error`;
+    const node = h(tag, { id: name, name, "aria-describedby": described, ...attributes }, ...children);
+    node.error = h("p.error", { id: `${name}-error` });
+    const about = h("p.hint", { id: `${name}-hint` }, hint);
+    return h("div.field", h("label", { for: name }, t(name)), about, node, node.error);
+  }
+
+  const reason = (who) => field("reason", "textarea", { rows: 3, maxlength: 1000 }, t("reasonHint", { who }));
 
   const { nodes, ...own } = setup({
     attribute, dates, t, focused, emit, refusal, trouble, say, notice, until, when, kind, button, link, joinLink,
-    purchaseLink, list, ask, reason,
-    api: (...request) => call(element, ...request),
+    purchaseLink, list, ask, field, reason,
+    api: (...request) => call(element, kept, ...request),
     credits: (n) => t("credits", { n }),
     refresh: (anew) => element.refresh(anew),
   });
   Object.assign(element, { refresh, tick, ...own });
   root.adoptedStyleSheets = [sheet];
+  element.lang ||= dates.locale;
   root.append(said, notices, troubles, ...nodes);
 }

@@ -1,12 +1,9 @@
-// When elements look again: when one of them has changed a session, when the page is seen again, and every few
-// seconds while it is seen.
+// When elements look again: one of them has changed a session, or the page is seen again, or has been for a while.
 
-const EVERY = 5; // seconds
+const EVERY = 5000; // milliseconds
 
 /** The elements on the page. Each has refresh(anew) and tick(). */
 export const elements = new Set();
-
-let seconds = 0;
 
 export function look(anew, except) {
   if (document.hidden) return;
@@ -15,9 +12,8 @@ export function look(anew, except) {
 
 for (const name of ["visibilitychange", "pageshow", "online"]) addEventListener(name, () => look(true));
 
+setInterval(look, EVERY);
+
 setInterval(() => {
-  if (document.hidden) return;
-  for (const element of elements) element.tick();
-  seconds += 1;
-  if (seconds % EVERY === 0) look(false);
+  if (!document.hidden) for (const element of elements) element.tick();
 }, 1000);

@@ -1,4 +1,4 @@
-// Our own pages: the token that this tab keeps, and whose it is. It runs before any element.
+// Our own pages: the token that this tab keeps, and whose it is.
 
 import { useToken } from "./api.js";
 

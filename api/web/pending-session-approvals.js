@@ -1,15 +1,13 @@
 // <pending-session-approvals>: the requests that wait for the client's answer, each with what it costs.
-// Events: session-approved (preventDefault: the host opens an instant session itself), session-declined,
-// insufficient-credits.
 
 import { define, h, nameOf } from "./element.js";
 
-const LINGER = 8000; // milliseconds for which a card that is over stays to say why
+const LINGER = 8000; // milliseconds for which a card stays to say why it goes
 
 define("pending-session-approvals", (host) => {
   const { t, api, credits, dates, button, joinLink } = host;
   const list = host.list("answer");
-  let cards = []; // each a session and what happened to it here
+  let cards = [];
   let balance;
 
   const render = () => list.fill(cards.map((card) => ({ ...card, balance })), draw);
@@ -26,8 +24,8 @@ define("pending-session-approvals", (host) => {
 
   function draw({ id, session, busy, problem, lost, gone, joinable }) {
     const isInstant = session.is_instant;
-    const lead = h("span.lead", t("proposes", { who: nameOf(session.therapist) }));
-    const title = h("h3", { id: `of-${id}` }, lead, " ", session.title);
+    const lead = t("proposes", { who: nameOf(session.therapist) });
+    const title = h("h3", { id: `of-${id}` }, h("span.lead", lead), " ", session.title);
     const left = !gone && host.until(session.approval_expires_at, "answerWithin", "answerBy");
     const top = h("div.top", host.kind(session), left);
     if (gone) return h("li.card.gone", top, title, h("p.message", gone), joinable && joinLink(session));
@@ -57,7 +55,7 @@ define("pending-session-approvals", (host) => {
 
   async function approve(id) {
     const card = free(id);
-    if (!card) return; // pressed twice
+    if (!card) return;
     change(card, { busy: true, problem: "" });
     try {
       approved(card, await api("POST", "/sessions/approve", { session_id: id }));
@@ -78,7 +76,8 @@ define("pending-session-approvals", (host) => {
   function refused(card, error) {
     const { status, details, isUnknown: lost } = error;
     if (error.isStale) return findOut(card);
-    let problem = lost ? t("lost") : host.refusal(error).textContent;
+    const when = details?.conflicting_sessions?.map((taken) => ` (${dates.span(taken)})`).join("");
+    let problem = lost ? t("lost") : host.refusal(error, { when }).textContent;
     if (status === 402) {
       problem = t("missing", { required: credits(details.required), available: credits(details.available) });
       host.refresh(true);
@@ -87,7 +86,6 @@ define("pending-session-approvals", (host) => {
     change(card, { busy: false, lost, problem });
   }
 
-  /** Take a card away, saying why. */
   function leave(card, ...why) {
     const note = host.notice(...why);
     if (host.focused()) note.focus();
@@ -98,8 +96,8 @@ define("pending-session-approvals", (host) => {
   /** A request that waits no longer: ask what became of it, say so on its card, and let it go. */
   async function findOut(card) {
     change(card, { busy: true });
-    const asked = api("GET", `/sessions/${card.id}`);
-    const found = await asked.then((answer) => answer.session, (error) => error.isStale && {});
+    const asked = api("GET", `/sessions/${card.id}`).then((answer) => answer.session);
+    const found = await asked.catch((error) => error.isStale && {});
     if (!found || found.status === "pending_approval") return change(card, { busy: false });
     const isApproved = Boolean(found.approved_at) && found.status !== "cancelled";
     const how = isApproved ? "approved" : found.cancellation_reason;

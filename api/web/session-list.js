@@ -1,6 +1,4 @@
 // <session-list>: the caller's sessions, to join, call off, finish and look at.
-// Attributes: viewer (client or therapist), show (which of "pending upcoming past").
-// Events: session-cancelled, session-finished, sessions-changed (somebody else did something).
 
 import { now } from "./api.js";
 import { define, h, nameOf } from "./element.js";
@@ -12,7 +10,7 @@ define("session-list", (host) => {
   const { t, api, dates, joinLink } = host;
   const isTherapist = host.attribute("viewer") === "therapist";
   const lists = (host.attribute("show") ?? "pending upcoming past").split(" ").map(host.list);
-  let seen; // what is not over; the past changes only when this does
+  let seen;
   let groups;
 
   const isBooked = ({ status }) => BOOKED.includes(status);
@@ -38,15 +36,14 @@ define("session-list", (host) => {
   function draw(session) {
     const { id, status, isPending, isEarly, is_instant: isInstant } = session;
     const state = h("span.badge", t(`ended.${session.cancellation_reason}`) || t(`status.${status}`));
-    const what = h(
-      "div",
+    const what = [
       h("div.top", isInstant && host.kind(session), state),
       h("h3", { id: `of-${id}` }, titled(session)),
       h("p", isPending && isInstant ? t("instantWhen") : host.when(session)),
       isPending && h("p", host.until(session.approval_expires_at, "answerWithin", "answerBy")),
       isEarly && h("p", host.until(session.join_opens_at, "opensIn", "opensAt")),
-    );
-    return h(`li.card.session.${status}`, what, buttons(session));
+    ];
+    return h(`li.card.session.${status}`, h("div", what), buttons(session));
   }
 
   function buttons(session) {
@@ -63,7 +60,6 @@ define("session-list", (host) => {
     );
   }
 
-  /** What is done when it is confirmed. */
   const act = ({ id }, key, what, event) => async (values) => {
     const answer = await api("POST", `/sessions/${id}/${what}`, values);
     seen = "";
@@ -76,9 +72,8 @@ define("session-list", (host) => {
     const { reason, refundable, free_until: free } = await api("GET", `/sessions/${session.id}/cancellation`);
     const until = refundable && free && ` ${t("freeUntil", { when: dates.moment(free) })}`;
     const what = h("p", `${titled(session)}, ${dates.moment(session.start_time)}`);
-    const body = [what, h("p.terms", reason, until), host.reason(other(session))];
-    const confirmed = act(session, key, "cancel", "session-cancelled");
-    host.ask(`${key}Title`, body, `${key}Keep`, `${key}Yes`, confirmed);
+    const body = [what, h("p.terms", t(reason) || reason, until), host.reason(other(session))];
+    host.ask(`${key}Title`, body, `${key}Keep`, `${key}Yes`, act(session, key, "cancel", "session-cancelled"));
   }
 
   async function finish(session, key) {
@@ -91,15 +86,15 @@ define("session-list", (host) => {
 
   async function details({ id }) {
     const { session, events } = await api("GET", `/sessions/${id}`);
-    const { client, therapist, notes, start_time: start, end_time: end, cancellation_reason: why } = session;
+    const { client, therapist, notes, cancellation_reason: why } = session;
     const people = [client, therapist, { id: null, full_name: t("system") }];
     const lines = events.map(({ to_status: to, actor_id: actor, reason, created_at: at }) => {
       const who = nameOf(people.find((person) => person.id === actor));
       const what = (to === "cancelled" && t(`event.${why}`, { who })) || t(`event.${to}`, { who });
       return h("li", h("span.hint", dates.moment(at)), ` ${what}`, reason && h("q", reason));
     });
-    const when = h("p", `${dates.span(start, end)} (${dates.zone})`);
-    const about = h("div", h("p", titled(session)), when, notes && h("q", notes), h("h3", t("history")));
+    const when = `${dates.span(session)} (${dates.zone})`;
+    const about = h("div", h("p", titled(session)), h("p", when), notes && h("q", notes), h("h3", t("history")));
     host.ask("details", [about, h("ol.history", lines)], "close");
   }
 

@@ -1,19 +1,23 @@
-// Every word on the screens. A host adds a language (texts.de = {...}), or changes words for the page
-// (texts.en.approve = "...") or for one element (element.texts = {approve: "..."}).
+// Every word on the screens; docs/recipes.md says how a host page changes them.
 
-const english = await fetch(new URL("texts.en.json", import.meta.url));
+const tables = ["en", "de"].map(async (language) => {
+  const table = await fetch(new URL(`texts.${language}.json`, import.meta.url));
+  return [language, await table.json()];
+});
 
-export const texts = { en: await english.json() };
+export const texts = Object.fromEntries(await Promise.all(tables));
 
-/** The first of a person's languages that there are words for. */
+const base = (locale) => locale.split("-")[0];
+
+/** The first language wanted that has words, with the browser's region: en is en-GB to a Briton. */
 export function languageOf(wanted) {
-  return wanted.find((locale) => texts[locale.split("-")[0]]) ?? "en";
+  const found = wanted.find((locale) => texts[base(locale)]) ?? "en";
+  return navigator.languages.find((locale) => base(locale) === found) ?? found;
 }
 
-/** The words of a key, with {names} filled in; key.one or key.other where a number n chooses; else nothing. */
+/** The words of a key, with {names} filled in; a number n chooses key.one or key.other. */
 export function textOf(locale, own, key, values = {}) {
   const counted = "n" in values && `${key}.${new Intl.PluralRules(locale).select(values.n)}`;
-  const tables = [own, texts[locale.split("-")[0]], texts.en];
-  const found = tables.map((table) => table?.[counted] ?? table?.[key]).find(Boolean);
+  const found = [own, texts[base(locale)], texts.en].map((table) => table?.[counted] ?? table?.[key]).find(Boolean);
   return found?.replace(/{(\w+)}/g, (_, name) => values[name]) ?? "";
 }

@@ -1,5 +1,4 @@
 // <video-session>: joins a session and shows its room; when it is too early, waits and joins by itself.
-// Attribute: session-id (default: the last part of the page's address). Event: session-joined.
 
 import { now } from "./api.js";
 import { clock, HOUR } from "./dates.js";
@@ -14,17 +13,16 @@ define("video-session", (host) => {
   const count = h("p.count", { role: "timer" });
   const stage = h("div.stage", state, count);
   let session;
-  let isBusy = false; // joining, or joined
+  let isBusy = false;
   let next = 0; // when to try again by itself
 
   async function introduce() {
     ({ session } = await api("GET", path));
-    const { title: name, therapist, client, start_time: start, end_time: end } = session;
-    title.textContent = name;
-    facts.textContent = `${nameOf(therapist)}, ${nameOf(client)} · ${dates.span(start, end)}`;
+    title.textContent = session.title;
+    facts.textContent = `${nameOf(session.therapist)}, ${nameOf(session.client)} · ${dates.span(session)}`;
   }
 
-  function enter({ join_url: src, room_name: room, expires_at: expires }) { // holds a token for this person alone
+  function enter({ join_url: src, room_name: room, expires_at: expires }) {
     const allow = "camera; microphone; autoplay; display-capture; fullscreen";
     stage.replaceChildren(h("iframe.room", { src, allow, title: session.title, referrerpolicy: "no-referrer" }));
     host.emit("session-joined", { session, room_name: room, expires_at: expires });
@@ -32,7 +30,7 @@ define("video-session", (host) => {
 
   function refused(error) {
     const { code, details, isUnknown } = error;
-    const isAway = code === "ROOM_UNAVAILABLE"; // tried again when somebody asks for it
+    const isAway = code === "ROOM_UNAVAILABLE";
     const isWaiting = code === "SESSION_NOT_APPROVED" || (isUnknown && !isAway);
     const opens = code === "SESSION_NOT_OPEN" && Date.parse(details.opens_at);
     next = opens ? opens + 1000 : isWaiting ? 0 : Infinity; // a room opens on a whole second

@@ -21,6 +21,17 @@ def free_port() -> int:
         return port
 
 
+def hold_port(port: int) -> socket.socket:
+    """Bind a port without listening, so that no other stack takes it before ours listens there.
+
+    gunicorn shares its port among its workers, and would share it with another stack's as well.
+    """
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    held.bind(("127.0.0.1", port))
+    return held
+
+
 def require_free(port: int, variable: str) -> int:
     """Return the port, or raise StackError naming the variable that moves it elsewhere."""
     with socket.socket() as probe:

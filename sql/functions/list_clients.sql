@@ -1,11 +1,12 @@
 -- The clients to whom the caller may propose sessions, by name: every active client of the installation.
+-- A time zone that nobody's clocks know reads as none.
 --
 -- Caller: an active therapist, as the token's subject.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
 create or replace function session_approval.list_clients()
-returns table (id uuid, full_name text, email text)
+returns table (id uuid, full_name text, email text, time_zone text)
 language plpgsql
 stable
 security definer
@@ -19,7 +20,11 @@ begin
   end if;
 
   return query
-  select c.id, c.full_name, c.email
+  select
+    c.id,
+    c.full_name,
+    c.email,
+    case when session_approval.is_time_zone(c.time_zone) then c.time_zone end
   from session_approval.clients c
   where c.id <> v_caller.id
   order by c.full_name, c.id;
@@ -27,7 +32,7 @@ end
 $$;
 
 create or replace function public.list_clients()
-returns table (id uuid, full_name text, email text)
+returns table (id uuid, full_name text, email text, time_zone text)
 language sql
 stable
 security invoker

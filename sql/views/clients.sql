@@ -1,7 +1,7 @@
 -- Who can be proposed a session, declared once: everybody active whose account is a client's.
 
 create or replace view session_approval.clients as
-select p.id, p.full_name::text as full_name, p.email::text as email
+select p.id, p.full_name::text as full_name, p.email::text as email, p.time_zone::text as time_zone
 from session_approval.people p
 where p.is_active
   and p.user_type::text in ('individual', 'user');

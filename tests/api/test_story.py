@@ -190,6 +190,7 @@ def test_a_therapist_finds_clients_and_a_client_does_not(
         "id": str(client.id),
         "full_name": client.full_name,
         "email": client.email,
+        "time_zone": None,
     } in found
     assert str(therapist.id) not in {c["id"] for c in found}
     assert_refused(api.get("/api/therapist/clients", client), 403, "AUTHORIZATION_ERROR")

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-WEB = Path(__file__).parents[2] / "api" / "web"
+from scripts.local import ROOT
+
+WEB = ROOT / "api" / "web"
 MODULES = sorted(WEB.glob("*.js"))
 PAGES = sorted(WEB.glob("*.html"))
+RECIPES = ROOT / "docs" / "recipes.md"
+SCRIPT = ROOT / "scripts" / "screens.py"
 
 
 def test_all_modules_together_stay_under_40_kb() -> None:
@@ -38,3 +42,47 @@ def test_every_word_that_the_modules_ask_for_is_in_the_table() -> None:
     assert len(keys) > 40
     counted = {key.removesuffix(".one").removesuffix(".other") for key in table}
     assert keys <= counted
+
+
+def test_everything_that_a_host_page_sets_and_hears_is_documented() -> None:
+    source = "".join(module.read_text() for module in MODULES)
+    documented = set(re.findall(r"^\| `([\w-]+)`", RECIPES.read_text(), re.M))
+    attributes = set(re.findall(r'\battribute\("([\w-]+)"', source))
+    events = set(re.findall(r'(?:emit\(|"(?:cancel|finish)", )"([a-z-]+)"', source))
+    assert len(attributes) == 9
+    assert len(events) == 8
+    assert attributes | events <= documented
+    for element in re.findall(r'define\("([\w-]+)"', source):
+        assert f"`<{element}>`" in RECIPES.read_text()
+
+
+def test_both_languages_have_the_same_words_with_the_same_names_in_them() -> None:
+    english, german = (
+        json.loads((WEB / f"texts.{language}.json").read_text()) for language in ("en", "de")
+    )
+    assert list(english) == list(german)
+    for key, text in german.items():
+        assert text, key
+        # Where English is empty, the API's own sentence is shown.
+        if english[key]:
+            assert set(re.findall(r"{\w+}", text)) == set(re.findall(r"{\w+}", english[key])), key
+
+
+def test_what_the_api_says_is_known_by_its_own_words() -> None:
+    said = "\n".join(
+        file.read_text().replace("''", "'") for file in (ROOT / "sql" / "functions").glob("*.sql")
+    )
+    table = json.loads((WEB / "texts.de.json").read_text())
+    sentences = [key for key in table if " " in key]
+    assert len(sentences) > 5
+    for sentence in sentences:
+        for part in re.split(r"(?<=\.) ", sentence):
+            assert part in said, part
+
+
+def test_every_picture_is_shown_and_all_of_them_are_small() -> None:
+    shown = set(re.findall(r"\]\(screens/([\w-]+)\.webp\)", (ROOT / "docs/screens.md").read_text()))
+    taken = set(re.findall(r'"([\w-]+)"[^()]*\)$', SCRIPT.read_text(), re.M)) & shown
+    pictures = list((ROOT / "docs" / "screens").iterdir())
+    assert shown == taken == {picture.stem for picture in pictures}
+    assert sum(picture.stat().st_size for picture in pictures) < 1_500_000

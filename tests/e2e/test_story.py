@@ -327,6 +327,27 @@ def test_a_therapist_withdraws_a_request_from_the_list(
     expect(requests(page)).to_contain_text("Dr Edda Stern has withdrawn this request.")
 
 
+def test_a_proposal_shows_the_clients_local_time_beside_the_therapists(
+    visit: Visitor, therapist: Person, client: Person, db: Connection
+) -> None:
+    people.change(db, "users", client.id, time_zone="Asia/Kathmandu")
+    page = visit(therapist, CREATE).page
+    choose(page, client)
+    page.get_by_label("Date").fill((datetime.now(UTC) + timedelta(days=3)).date().isoformat())
+    page.get_by_label("Start", exact=True).fill("15:30")
+    page.get_by_label("Time zone").select_option("Africa/Johannesburg")
+    preview = page.locator("create-session .preview")
+    expect(preview).to_contain_text(re.compile("15:30.+For Nia Fox: .*19:15"))
+    expect(preview).to_contain_text("For you: ")
+
+    page.get_by_label("Time zone").select_option("Asia/Katmandu")  # Chromium's name of it
+    expect(preview).not_to_contain_text("For Nia Fox")
+    page.get_by_role("searchbox", name="Client").fill("nobody of that name")
+    page.get_by_label("Time zone").select_option("Europe/London")
+    expect(preview).to_contain_text("15:30")
+    expect(preview).not_to_contain_text("For ")
+
+
 def test_what_is_wrong_with_a_proposal_stands_beside_its_field_and_the_first_has_the_focus(
     visit: Visitor, therapist: Person, client: Person, db: Connection
 ) -> None:
@@ -439,11 +460,12 @@ def test_signing_in_leads_nowhere_else(visit: Visitor, therapist: Person, elsewh
 
 
 def test_an_expired_token_is_renewed_by_the_host_page_without_a_word(
-    visit: Visitor, client: Person
+    visit: Visitor, client: Person, db: Connection
 ) -> None:
     client_visit = visit(client, THERAPY, 401)
     page = client_visit.page
     expect(balance(page)).to_have_text("3 credits")
+    people.give_credits(db, client)
     asked = page.evaluate(
         """async (good) => {
           const wallet = document.querySelector("credit-balance");
@@ -452,14 +474,13 @@ def test_an_expired_token_is_renewed_by_the_host_page_without_a_word(
             asked.push(renew);
             return renew ? good : "expired";
           };
-          wallet.shadowRoot.querySelector(".sum").textContent = "";
           await wallet.refresh(true);
           return asked;
         }""",
         client_visit.token,
     )
     assert asked == [False, True]
-    expect(balance(page)).to_have_text("3 credits")
+    expect(balance(page)).to_have_text("4 credits")
 
 
 def test_looking_again_takes_neither_the_focus_nor_what_is_being_written(

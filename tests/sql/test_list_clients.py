@@ -17,9 +17,27 @@ def test_active_clients_are_listed_by_name(db: Connection, therapist: Person) ->
     add_person(db, "therapist", "Colleague")
 
     assert call(db, therapist, CLIENTS) == [
-        {"id": person.id, "full_name": person.full_name, "email": person.email}
+        {
+            "id": person.id,
+            "full_name": person.full_name,
+            "email": person.email,
+            "time_zone": None,
+        }
         for person in (ann, zoe)
     ]
+
+
+def test_each_client_comes_with_their_time_zone_if_it_is_one(
+    db: Connection, therapist: Person
+) -> None:
+    zones = {"Africa/Lagos": "Africa/Lagos", "UTC": "UTC", "Londn5": None, "": None, None: None}
+    people = {add_person(db, "individual").id: zone for zone in zones}
+    for person_id, zone in people.items():
+        change(db, "users", person_id, time_zone=zone)
+
+    assert {row["id"]: row["time_zone"] for row in call(db, therapist, CLIENTS)} == {
+        person_id: zones[zone] for person_id, zone in people.items()
+    }
 
 
 def test_clients_of_one_name_are_listed_in_one_order(db: Connection, therapist: Person) -> None:

@@ -72,7 +72,8 @@ DAMAGES = {
     ),
     "a view that somebody changed": (
         "create or replace view session_approval.clients as select id,"
-        " full_name::text as full_name, email::text as email from session_approval.people",
+        " full_name::text as full_name, email::text as email, time_zone"
+        " from session_approval.people",
         [("error", "view clients is changed since the last install")],
     ),
     "a view of people of the project's own": (

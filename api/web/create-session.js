@@ -167,7 +167,7 @@ define("create-session", (host) => {
     nodes: [done, form],
     load: async () => clients ?? (await api("GET", "/therapist/clients")).clients,
     show(loaded) {
-      if (!clients) people.append(...loaded.map(person));
+      if (!clients) people.append(...loaded.map(person)), narrow();
       clients = loaded;
       send.disabled = false;
     },

@@ -32,7 +32,8 @@ def main() -> int:
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for stop in (signal.SIGTERM, signal.SIGINT):  # a shell starts its background jobs deaf to INT
+        signal.signal(stop, interrupt)
     began = time.monotonic()
     print("Starting the local stack:", flush=True)
 

@@ -106,3 +106,21 @@ def test_the_servers_clock_is_still_heard_from_an_answer_that_has_no_body(
         later(page)
 
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} [\d:]{8} GMT", found.value.headers["date"])
+
+
+def test_the_pending_list_is_there_within_150_ms_of_script_and_layout(
+    visit: Visitor, therapist: Person, client: Person, api: Api
+) -> None:
+    for days in range(2, 7):
+        api.propose(therapist, client, start_time=soon(days=days))
+    page = visit(client, THERAPY).page
+    expect(requests(page)).to_have_count(5)
+    devtools = page.context.new_cdp_session(page)
+    devtools.send("Performance.enable")
+
+    page.reload()
+    expect(requests(page)).to_have_count(5)
+
+    metrics = devtools.send("Performance.getMetrics")["metrics"]
+    kinds = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
+    assert 0 < sum(metric["value"] for metric in metrics if metric["name"] in kinds) < 0.150

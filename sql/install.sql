@@ -59,6 +59,7 @@
 \ir functions/holds_between.sql
 \ir functions/busy_sessions.sql
 \ir functions/conflicting_sessions.sql
+\ir functions/free_times_within.sql
 \ir functions/free_times.sql
 \ir functions/refuse_if_taken.sql
 \ir functions/hold_slot.sql

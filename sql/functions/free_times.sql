@@ -1,8 +1,5 @@
--- Up to five times at which all of these people are free, nearest to the wanted one first, as JSON. They lie
--- on quarters of an hour, in the future, within a week of it.
---
--- A start is taken when it lies within an open range around a session: from just after the latest start that
--- ends in time for it, until just before it, and its buffer, are over.
+-- Up to five times at which all of these people are free, nearest to the wanted one first, as JSON: of a day
+-- on either side, and only when that has fewer, of a week, which takes longer to look through.
 
 create or replace function session_approval.free_times(
   p_people uuid[],
@@ -12,49 +9,22 @@ create or replace function session_approval.free_times(
   p_time_zone text
 )
 returns jsonb
-language sql
+language plpgsql
 stable
 security invoker
 set search_path = ''
 as $$
-  with taken as materialized (
-    select range_agg(
-      tstzrange(
-        h.start_time - settings.buffer - (p_end_time - p_start_time), h.end_time + settings.buffer,
-        '()')
-    ) as starts
-    from session_approval.settings settings
-    cross join lateral session_approval.busy_sessions(
-      p_people,
-      p_start_time - interval '7 days 15 minutes' - settings.buffer,
-      p_end_time + interval '7 days' + settings.buffer) h
-    where h.id is distinct from p_except_id
-      and h.start_time < h.end_time
-  ),
-  nearest as (
-    select quarter.at
-    from generate_series(
-      date_bin('15 minutes', p_start_time - interval '7 days', '2000-01-01 00:00+00'),
-      p_start_time + interval '7 days',
-      '15 minutes'
-    ) quarter (at)
-    cross join taken
-    where quarter.at > now()
-      and (taken.starts @> quarter.at) is not true
-    order by abs(extract(epoch from quarter.at - p_start_time)), quarter.at
-    limit 5
-  )
-  select coalesce(
-    jsonb_agg(
-      jsonb_build_object(
-        'time', n.at,
-        'label', to_char(n.at at time zone p_time_zone, 'Dy FMDD Mon, HH24:MI')
-      )
-      order by abs(extract(epoch from n.at - p_start_time)), n.at
-    ),
-    '[]'
-  )
-  from nearest n
+declare
+  v_times jsonb := session_approval.free_times_within(
+    p_people, p_start_time, p_end_time, p_except_id, p_time_zone, interval '1 day');
+begin
+  if jsonb_array_length(v_times) < 5 then
+    v_times := session_approval.free_times_within(
+      p_people, p_start_time, p_end_time, p_except_id, p_time_zone, interval '7 days');
+  end if;
+
+  return v_times;
+end
 $$;
 
 comment on function session_approval.free_times(uuid[], timestamptz, timestamptz, uuid, text) is

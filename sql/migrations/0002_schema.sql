@@ -148,6 +148,12 @@ $$;
 -- the doors are given again at the end (sql/regrant.sql).
 do $$
 declare
+  v_doors constant oid[] := array(
+    select f.oid
+    from pg_catalog.pg_proc f
+    where f.pronamespace = 'public'::regnamespace
+      and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+  );
   v_what text;
   v_dropped boolean;
 begin
@@ -158,8 +164,7 @@ begin
         select jsonb_agg(jsonb_build_array(f.oid::regprocedure::text, a.grantee::regrole::text))
         from pg_catalog.pg_proc f
         cross join lateral aclexplode(f.proacl) a
-        where f.pronamespace = 'public'::regnamespace
-          and strpos(f.prosrc, 'session_approval.' || f.proname || '(') > 0
+        where f.oid = any (v_doors)
           and a.grantee <> 0
           and a.grantee <> f.proowner
       )::text,
@@ -173,13 +178,7 @@ begin
       select 'function ' || f.oid::regprocedure
       from pg_catalog.pg_proc f
       where f.prorettype <> 'trigger'::regtype
-        and (
-          f.pronamespace = 'session_approval'::regnamespace
-          or (
-            f.pronamespace = 'public'::regnamespace
-            and strpos(f.prosrc, 'session_approval.' || f.proname || '(') > 0
-          )
-        )
+        and (f.pronamespace = 'session_approval'::regnamespace or f.oid = any (v_doors))
 
       union all
 

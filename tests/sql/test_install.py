@@ -843,12 +843,19 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
             )
             db.execute("grant execute on function public.get_credits() to payments")
             db.execute("create view public.mine as select * from session_approval.held_sessions")
+            db.execute(
+                "create function public.was_swept(p_id uuid) returns boolean language sql"
+                " as 'select coalesce(session_approval.was_swept(p_id), false)'"
+            )
 
             database.apply(own_database, [database.INSTALL])
 
             [swept] = people.call_as(db, "service_role", None, "sweep_sessions")
             assert set(swept) == {"sessions_expired", "lots_expired", "sessions_closed"}
             assert db.execute("select * from public.mine").fetchall() == []
+            assert db.execute(
+                "select to_regprocedure('public.was_swept(uuid)') is not null as there"
+            ).fetchall() == [{"there": True}]
             [grant] = db.execute(
                 "select has_function_privilege('payments', 'public.get_credits()', 'execute') as ok"
             ).fetchall()

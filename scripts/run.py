@@ -5,6 +5,7 @@ import shutil
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 
 import psycopg
@@ -47,7 +48,8 @@ def main() -> int:
             while (ended := stack.ended_part()) is None:
                 time.sleep(0.5)
                 if time.monotonic() - swept > _SWEEP_SECONDS:
-                    sweep(stack.database_url)
+                    with suppress(psycopg.OperationalError):  # the next look says what has ended
+                        sweep(stack.database_url)
                     swept = time.monotonic()
             print(ended, file=sys.stderr)
             return 1

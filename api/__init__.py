@@ -5,6 +5,7 @@ from flask.json.provider import DefaultJSONProvider
 
 from api import (
     auth,
+    contract,
     credits,
     errors,
     headers,
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     auth.register(app, settings)
     rpc.register(app, settings)
     video.register(app, settings)
-    for part in (therapist, sessions, video, credits, health, metrics, screens):
-        app.register_blueprint(part.routes)
     webhook.register(app, settings)
+    for part in (therapist, sessions, video, credits, webhook, health, metrics, contract, screens):
+        app.register_blueprint(part.routes)
     return app

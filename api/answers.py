@@ -1,8 +1,12 @@
 """Every success as one JSON shape, which is not sent again to who has it already."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Response, jsonify, request
+from pydantic import BaseModel
+
+ViewT = TypeVar("ViewT", bound=Callable[..., Any])
 
 
 def answer(**fields: Any) -> Response:
@@ -17,3 +21,16 @@ def answer(**fields: Any) -> Response:
         response.add_etag()
         response.make_conditional(request)
     return response
+
+
+def answers(
+    model: type[BaseModel] | str, headers: dict[str, str] | None = None
+) -> Callable[[ViewT], ViewT]:
+    """Say in the contract what a route answers with, a model or a media type, and which headers
+    it reads; the tests hold it to its word."""
+
+    def declared(view: ViewT) -> ViewT:
+        vars(view).update(answers=model, headers=headers or {})
+        return view
+
+    return declared

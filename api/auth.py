@@ -1,114 +1,22 @@
-"""Bearer token -> caller: verifies and carries identity, decides nothing."""
+"""Who sent this request: carries identity, decides nothing."""
 
-import json
 import re
-from typing import Annotated, Any, Literal
 
 import jwt
 from flask import Flask, current_app, g, request
-from jwt.utils import base64url_decode
-from pydantic import BaseModel, ConfigDict, Field
 
-from api import limits
+from api import cookies, limits
 from api.config import Settings
 from api.errors import Refusal
-from api.keys import KeysUnavailable, PublicKeys
+from api.tokens import Claims, TokenVerifier, not_signed_in
 
 _BEARER = re.compile(r"Bearer +([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII | re.IGNORECASE)
-_MAX_TOKEN_BYTES = 8 * 1024
-_LEEWAY_SECONDS = 10
-_ASYMMETRIC = ["ES256", "RS256"]
-
-# A header that brings its own key, or asks for rules of its own, is nobody's whom we know.
-_NEVER_HONOURED = {"jwk", "jku", "x5u", "x5c", "crit", "b64", "enc", "zip"}
-
-Instant = Annotated[int, Field(ge=0, lt=2**53)]
-
-
-class Claims(BaseModel):
-    """What a signed-in person's token says; strict, where JSON and PyJWT would be lenient."""
-
-    model_config = ConfigDict(strict=True)
-
-    aud: Literal["authenticated"]
-    role: Literal["authenticated"]
-    iss: str
-    sub: Annotated[str, Field(pattern=r"^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-    exp: Instant
-    iat: Instant
-    nbf: Instant | None = None
-    aal: str | None = None
-    is_anonymous: bool = False
-
-
-class TokenVerifier:
-    """Checks a Supabase access token, with the project's secret or its public keys, never both."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Choose the secret (HS256) when there is one, the key set (ES256, RS256) otherwise."""
-        self._key_source = settings.jwt_secret or PublicKeys(settings.jwks_url)
-        self._algorithms = ["HS256"] if settings.jwt_secret else _ASYMMETRIC
-        self._issuer = settings.jwt_issuer
-
-    def verify(self, token: str) -> Claims:
-        """Return what the token says when it is a signed-in person's, else refuse.
-
-        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (no public keys to be had).
-        """
-        if len(token) > _MAX_TOKEN_BYTES:
-            raise _not_signed_in()
-        try:
-            return self._verify(token)
-        except KeysUnavailable as error:
-            raise Refusal(
-                503, "UPSTREAM_UNAVAILABLE", "Sign-in cannot be checked right now. Please try again"
-            ) from error
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise _not_signed_in() from error
-
-    def ready(self) -> bool:
-        """Say whether there are keys to verify with."""
-        return isinstance(self._key_source, str) or self._key_source.ready()
-
-    def _verify(self, token: str) -> Claims:
-        header, _ = (
-            json.loads(base64url_decode(part).decode(), object_pairs_hook=_each_name_once)
-            for part in token.split(".")[:2]
-        )
-        if not isinstance(header, dict) or _NEVER_HONOURED & header.keys():
-            raise jwt.InvalidTokenError
-        claims = jwt.decode(
-            token,
-            self._key(header),
-            algorithms=self._algorithms,
-            audience="authenticated",
-            issuer=self._issuer,
-            leeway=_LEEWAY_SECONDS,
-            options={
-                "require": ["exp", "iat", "sub", "aud", "iss"],
-                "strict_aud": True,
-                "enforce_minimum_key_length": True,
-            },
-        )
-        return Claims.model_validate(claims)
-
-    def _key(self, header: dict[str, Any]) -> str | jwt.PyJWK:
-        """Choose the key by its name; PyJWT holds each to its own algorithm."""
-        if isinstance(self._key_source, str):
-            return self._key_source
-        # The algorithm is read first, so that a token no key could have signed fetches none.
-        kid = header.get("kid")
-        if header.get("alg") not in _ASYMMETRIC or not isinstance(kid, str):
-            raise jwt.InvalidTokenError
-        key = self._key_source.find(kid)
-        if key is None:
-            raise jwt.InvalidKeyError
-        return key
 
 
 def register(app: Flask, settings: Settings) -> None:
     """Give the application its verifier, and what it asks beyond a good token."""
     app.extensions["token_verifier"] = TokenVerifier(settings)
+    app.config["COOKIES"] = cookies.reader(settings)
     app.config["REFUSE_ANONYMOUS"] = settings.refuse_anonymous
     app.config["THERAPIST_AAL"] = settings.therapist_aal
 
@@ -117,13 +25,11 @@ def sign_in() -> None:
     """Verify the request's token and keep it for the calls that are made on its behalf.
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR (an anonymous user, where refused),
-    429 RATE_LIMITED.
+    429 RATE_LIMITED; with a cookie 403 ORIGIN_NOT_ALLOWED, 415 UNSUPPORTED_MEDIA_TYPE.
     """
-    bearer = _BEARER.fullmatch(request.headers.get("Authorization", ""))
     try:
-        if bearer is None:
-            raise _not_signed_in()
-        claims: Claims = current_app.extensions["token_verifier"].verify(bearer[1])
+        token = _token()
+        claims: Claims = current_app.extensions["token_verifier"].verify(token)
     except Refusal as refusal:
         # By address only here: a good token's request is never refused for its neighbours' sake.
         if refusal.status == 401:
@@ -132,7 +38,7 @@ def sign_in() -> None:
     limits.count(f"subject:{claims.sub}")
     if claims.is_anonymous and current_app.config["REFUSE_ANONYMOUS"]:
         raise Refusal(403, "AUTHORIZATION_ERROR", "Please sign up first: this needs an account")
-    g.token, g.aal = bearer[1], claims.aal
+    g.token, g.aal = token, claims.aal
 
 
 def require_therapist_assurance() -> None:
@@ -150,13 +56,24 @@ def require_therapist_assurance() -> None:
         )
 
 
-def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse JSON that says one thing twice: two readers could believe two different things."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name stands twice")
-    return found
-
-
-def _not_signed_in() -> Refusal:
-    return Refusal(401, "AUTHENTICATION_ERROR", "Please sign in")
+def _token() -> str:
+    """Return the request's token, not yet verified: the header's, if any header is there at all."""
+    header = request.headers.get("Authorization")
+    if header is not None or not current_app.config["COOKIES"]:
+        bearer = _BEARER.fullmatch(header or "")
+        token = bearer and bearer[1]
+    else:
+        try:
+            token = current_app.config["COOKIES"].token()
+        except (
+            jwt.PyJWTError,
+            ValueError,
+            TypeError,
+            LookupError,
+            ArithmeticError,
+            RecursionError,
+        ) as error:
+            raise not_signed_in() from error
+    if token is None:
+        raise not_signed_in()
+    return token

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 from limits import parse_many
 
+from api import cookie_settings
+
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
 RPC_TIMEOUT = 10.0  # for Supabase to answer one call
@@ -61,6 +63,7 @@ class Settings:
     rate_limit_storage_url: str | None
     metrics_token: str | None
     allowed_origins: tuple[str, ...]
+    cookies: cookie_settings.CookieSettings | None
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
@@ -128,9 +131,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     metrics_token = value("METRICS_TOKEN")
     if metrics_token is not None and len(metrics_token) < 16:
         wrong.append("METRICS_TOKEN is shorter than 16 characters")
-    origins = [
-        origin.strip() for origin in (value("ALLOWED_ORIGINS") or "").split(",") if origin.strip()
-    ]
+    listed = (value("ALLOWED_ORIGINS") or "").split(",")
+    origins = [origin.strip() for origin in listed if origin.strip()]
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             wrong.append(
@@ -160,6 +162,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         rate_limit_storage_url=storage_url,
         metrics_token=metrics_token,
         allowed_origins=tuple(origins),
+        cookies=cookie_settings.read(value, wrong, supabase_url, jwt_secret),
     )
     if wrong:
         raise ConfigurationError(

@@ -1,15 +1,55 @@
 """The client's route to their credits."""
 
+from datetime import datetime
+from uuid import UUID
+
 from flask import Blueprint, Response
 
 from api import auth, rpc
-from api.answers import answer
+from api.answers import answer, answers
+from api.shapes import Shape
 
 routes = Blueprint("credits", __name__, url_prefix="/api/credits")
 routes.before_request(auth.sign_in)
 
 
+class Lot(Shape):
+    """Credits that were bought together."""
+
+    id: UUID
+    credits_balance: int
+    expires_at: datetime | None
+    created_at: datetime | None
+    is_spendable: bool
+
+
+class Entry(Shape):
+    """One change of a lot's balance."""
+
+    id: int
+    kind: str
+    delta: int
+    balance_after: int
+    lot_id: UUID
+    session_id: UUID | None
+    session_title: str | None
+    reason: str | None
+    created_at: datetime
+
+
+class Wallet(Shape):
+    """What somebody has to spend, and how it came to that."""
+
+    credits_balance: int
+    total_credits: int
+    active_credits: int
+    credits_low: bool
+    lots: list[Lot]
+    history: list[Entry]
+
+
 @routes.get("/user")
+@answers(Wallet)
 def get_credits() -> Response:
     """Show the caller's credits: what an approval would see, each lot, and the latest changes.
 

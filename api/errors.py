@@ -18,7 +18,7 @@ _HTTP_CODES = {
     415: "UNSUPPORTED_MEDIA_TYPE",
 }
 
-_FLAT = "TIME_SLOT_CONFLICT"  # older screens read its details beside the message
+FLAT = "TIME_SLOT_CONFLICT"  # older screens read its details beside the message
 
 
 class Refusal(Exception):
@@ -43,7 +43,7 @@ def register(app: Flask) -> None:
 def _shape(status: int, code: str, message: str, details: Any = None) -> Response:
     g.code = code  # for the log's line and the metrics
     body = {"success": False, "error": message, "code": code, "details": details}
-    if code == _FLAT:
+    if code == FLAT:
         body |= details
     response = jsonify(body)
     response.status_code = status

@@ -22,7 +22,7 @@ def register(app: Flask, settings: Settings) -> None:
                 "X-Request-Id",
             ],
             expose_headers=["Date", "ETag", "Retry-After", "X-Request-Id"],
-            supports_credentials=False,  # the token is a header: no cookie is ever needed
+            supports_credentials=settings.cookies is not None,  # else the token is a header
             always_send=False,
             vary_header=False,  # it leaves the header out where an origin is refused: see below
             max_age=600,

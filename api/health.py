@@ -4,21 +4,39 @@ import time
 
 from flask import Blueprint, Response, current_app
 
-from api.answers import answer
+from api.answers import answer, answers
 from api.errors import Refusal
+from api.shapes import Shape
 
 routes = Blueprint("health", __name__)
 
 _SECONDS = 2.0  # for which a look holds: whoever asks for more asks Supabase no more often
 
 
+class Alive(Shape):
+    """This process answers."""
+
+    status: str
+
+
+class Ready(Alive):
+    """Everything that approving needs answers."""
+
+    supabase: str
+    postgres: str
+    functions: str
+    keys: str
+
+
 @routes.get("/healthz")
+@answers(Alive)
 def healthz() -> Response:
     """Say that this process answers."""
     return answer(status="ok")
 
 
 @routes.get("/readyz")
+@answers(Ready)
 def readyz() -> Response:
     """Say that all which approving needs answers too; video is not among it.
 

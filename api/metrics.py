@@ -15,6 +15,7 @@ from prometheus_client import (
 )
 from werkzeug.exceptions import NotFound
 
+from api.answers import answers
 from api.config import Settings
 from api.errors import Refusal
 
@@ -43,6 +44,7 @@ def observe(route: str, status: int, seconds: float) -> None:
 
 
 @routes.get("/metrics")
+@answers("text/plain")
 def metrics() -> Response:
     """Show the metrics of all workers to whoever has METRICS_TOKEN.
 

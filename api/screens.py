@@ -15,7 +15,7 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-_PAGE_HEADERS = {
+PAGE_HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -62,5 +62,5 @@ def video_session_page(session_id: str) -> Response:  # noqa: ARG001 - the page 
 
 def _page(name: str) -> Response:
     page = send_from_directory(_WEB, name)
-    page.headers.update(_PAGE_HEADERS)
+    page.headers.update(PAGE_HEADERS)
     return page

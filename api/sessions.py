@@ -3,15 +3,25 @@
 from uuid import UUID
 
 from flask import Blueprint, Response, g
-from pydantic import BaseModel, ConfigDict
+from werkzeug.routing import BaseConverter
 
 from api import auth, rpc
-from api.answers import answer
-from api.bodies import Body, Integer, Text, read_body, read_id, read_query
+from api.answers import answer, answers
+from api.bodies import Body, Flag, Integer, Query, Text, read_id, takes
+from api.shapes import Approved, Ended, History, Sessions, Terms
 from api.video import offer_room, remove_room
 
 routes = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 routes.before_request(auth.sign_in)
+
+
+class _SessionId(BaseConverter):
+    """A session's id, or what somebody takes for one; never the name of a route beside it."""
+
+    regex = "(?!approve$|join$)[^/]+"
+
+
+routes.record_once(lambda state: state.app.url_map.converters.update(session=_SessionId))
 
 
 class Approval(Body):
@@ -30,28 +40,32 @@ class Outcome(Body):
     """How a session ended."""
 
     outcome: Text | None = None
+    """completed or no_show."""
 
 
-class Filter(BaseModel):
+class Filter(Query):
     """Which of the caller's sessions, and which page of them."""
 
-    model_config = ConfigDict(extra="forbid")
-
     status: Text | None = None
-    upcoming: bool | None = None
+    """Names separated by commas."""
+    upcoming: Flag | None = None
+    """Only what is not over, soonest first."""
     limit: Integer | None = None
+    """1 to 100."""
     before: UUID | None = None
+    """The id of the last session of the page before."""
 
 
 @routes.post("/approve")
-def approve() -> Response:
+@answers(Approved)
+@takes(Approval)
+def approve(approval: Approval) -> Response:
     """Approve a session and pay for it with one credit; repeating it is safe.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 402 INSUFFICIENT_CREDITS,
     403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING,
     409 TIME_SLOT_CONFLICT, 410 SESSION_EXPIRED.
     """
-    approval = read_body(Approval)
     session = rpc.call_one("approve_session_and_deduct_credit", **approval.parameters())
     beside = rpc.take(session)
     session["credits_balance_after"] = beside["credits_balance_after"]
@@ -62,6 +76,7 @@ def approve() -> Response:
 
 
 @routes.get("/pending")
+@answers(Sessions)
 def pending() -> Response:
     """List the sessions that wait for the caller's approval, newest first.
 
@@ -71,22 +86,21 @@ def pending() -> Response:
 
 
 @routes.get("")
-def list_sessions() -> Response:
+@answers(Sessions)
+@takes(Filter)
+def list_sessions(wanted: Filter) -> Response:
     """List the caller's sessions, from either side, a page at a time.
-
-    status: names separated by commas. upcoming: only what is not over, soonest first.
-    limit: 1 to 100. before: the id of the last session of the page before.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    wanted = read_query(Filter).model_dump(mode="json", exclude_none=True)
-    if "status" in wanted:
-        wanted["status"] = wanted["status"].split(",")
-    parameters = {f"p_{name}": value for name, value in wanted.items()}
+    parameters = wanted.parameters()
+    if "p_status" in parameters:
+        parameters["p_status"] = parameters["p_status"].split(",")
     return answer(sessions=rpc.call("list_sessions", **parameters))
 
 
-@routes.get("/<session_id>")
+@routes.get("/<session:session_id>")
+@answers(History)
 def get_session(session_id: str) -> Response:
     """Show one of the caller's sessions, with everything that happened to it.
 
@@ -99,29 +113,34 @@ def get_session(session_id: str) -> Response:
 
 
 @routes.post("/<session_id>/decline")
-def decline(session_id: str) -> Response:
+@answers(Ended)
+@takes(Reason)
+def decline(reason: Reason, session_id: str) -> Response:
     """Decline a proposed session.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
     """
-    parameters = read_body(Reason).parameters()
-    return _ended(rpc.call_one("decline_session", p_session_id=read_id(session_id), **parameters))
+    found = read_id(session_id)
+    return _ended(rpc.call_one("decline_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.post("/<session_id>/cancel")
-def cancel(session_id: str) -> Response:
+@answers(Ended)
+@takes(Reason)
+def cancel(reason: Reason, session_id: str) -> Response:
     """Call a session off: withdrawn while it waits, refunded by policy once approved.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     404 SESSION_NOT_FOUND, 409 SESSION_NOT_CANCELLABLE, 409 SESSION_NOT_PENDING,
     410 SESSION_EXPIRED.
     """
-    parameters = read_body(Reason).parameters()
-    return _ended(rpc.call_one("cancel_session", p_session_id=read_id(session_id), **parameters))
+    found = read_id(session_id)
+    return _ended(rpc.call_one("cancel_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.get("/<session_id>/cancellation")
+@answers(Terms)
 def preview_cancellation(session_id: str) -> Response:
     """Say whether calling the session off now would refund its credit, and until when.
 
@@ -132,14 +151,16 @@ def preview_cancellation(session_id: str) -> Response:
 
 
 @routes.post("/<session_id>/finish")
-def finish(session_id: str) -> Response:
+@answers(Ended)
+@takes(Outcome)
+def finish(outcome: Outcome, session_id: str) -> Response:
     """Say, as the therapist, how a session ended.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     404 SESSION_NOT_FOUND, 409 SESSION_NOT_FINISHABLE.
     """
-    parameters = read_body(Outcome).parameters()
-    return _ended(rpc.call_one("finish_session", p_session_id=read_id(session_id), **parameters))
+    found = read_id(session_id)
+    return _ended(rpc.call_one("finish_session", p_session_id=found, **outcome.parameters()))
 
 
 def _ended(session: rpc.Row) -> Response:

@@ -1,15 +1,16 @@
 """The therapist's routes: propose a session, look for a free time, find a client."""
 
-from datetime import date, time
+from datetime import time
 from typing import Annotated
 from uuid import UUID
 
 from flask import Blueprint, Response, request
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, WithJsonSchema
 
 from api import auth, rpc
-from api.answers import answer
-from api.bodies import Body, Integer, Text, read_body
+from api.answers import answer, answers
+from api.bodies import Body, Day, Flag, Instant, Integer, Text, takes
+from api.shapes import Conflict, FreeTime, OwnConflict, Person, Session, Shape
 from api.video import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
@@ -23,23 +24,45 @@ def _wall_clock(value: time) -> time:
     return value
 
 
+WallClock = Annotated[
+    time,
+    AfterValidator(_wall_clock),
+    WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"}),
+]
+
+
 class Proposal(Body):
     """What a therapist proposes; the database knows what may be left out."""
 
     patient_id: UUID
-    start_time: AwareDatetime | None = None
-    session_date: date | None = None
-    session_time: Annotated[time, AfterValidator(_wall_clock)] | None = None
+    start_time: Instant | None = None
+    """Either this, or the two below, or is_instant."""
+    session_date: Day | None = None
+    session_time: WallClock | None = None
+    """As the clock there shows it: 10:00 or 10:00:00."""
     time_zone: Text | None = None
+    """IANA's name of it; the installation's own when left out."""
     duration_minutes: Integer | None = None
+    """5 to 480; 30 when left out."""
     session_type: Text | None = None
+    """video when left out."""
     title: Text | None = None
     notes: Text | None = None
-    is_instant: bool | None = None
+    is_instant: Flag | None = None
+    """It starts when it is approved, and needs no time."""
+
+
+class Proposed(Shape):
+    """A session that waits for its client's approval."""
+
+    session: Session
+    message: str
 
 
 @routes.post("/create-custom-session")
-def create_custom_session() -> Response:
+@answers(Proposed, {"Idempotency-Key": "Any text of yours: same key, same session."})
+@takes(Proposal)
+def create_custom_session(proposal: Proposal) -> Response:
     """Propose a session to a client; it waits for their approval.
 
     The header Idempotency-Key makes a repeated request safe: same key, same session.
@@ -47,7 +70,7 @@ def create_custom_session() -> Response:
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     409 TIME_SLOT_CONFLICT, 422 IDEMPOTENCY_CONFLICT, 422 NONEXISTENT_LOCAL_TIME.
     """
-    parameters = read_body(Proposal).parameters()
+    parameters = proposal.parameters()
     if key := request.headers.get("Idempotency-Key"):
         parameters["p_request_key"] = key
     session = rpc.call_one("create_custom_session", **parameters)
@@ -60,24 +83,48 @@ def create_custom_session() -> Response:
 class Question(Body):
     """A time at which a therapist, and perhaps a client, should be free."""
 
-    start_time: AwareDatetime
+    start_time: Instant
     duration_minutes: Integer | None = None
     exclude_session_id: UUID | None = None
+    """One of the therapist's own, which is to be moved there."""
     patient_id: UUID | None = None
 
 
+class Availability(Shape):
+    """Whether a time is free; where it is not, why not, and which are."""
+
+    available: bool
+    conflicting_sessions: list[OwnConflict | Conflict]
+    suggested_times: list[FreeTime]
+
+
 @routes.post("/check-availability")
-def check_availability() -> Response:
+@answers(Availability)
+@takes(Question)
+def check_availability(question: Question) -> Response:
     """Say whether a time is free: for the therapist, and for patient_id where it is given.
 
     Where it is not, says what is in the way and suggests free times. Nothing is held.
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    return answer(**rpc.call_one("check_availability", **read_body(Question).parameters()))
+    return answer(**rpc.call_one("check_availability", **question.parameters()))
+
+
+class Client(Person):
+    """Somebody to whom the therapist may propose sessions."""
+
+    time_zone: str | None
+
+
+class Clients(Shape):
+    """Whom the therapist may propose sessions to."""
+
+    clients: list[Client]
 
 
 @routes.get("/clients")
+@answers(Clients)
 def list_clients() -> Response:
     """List the clients to whom the therapist may propose sessions.
 

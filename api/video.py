@@ -1,5 +1,6 @@
 """The routes into a video room, and what a request does about rooms beside its own work."""
 
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -7,12 +8,13 @@ from uuid import UUID
 from flask import Blueprint, Flask, Response, current_app
 
 from api import auth, metrics, rpc
-from api.answers import answer
-from api.bodies import Body, read_body, read_id
+from api.answers import answer, answers
+from api.bodies import Body, read_id, takes
 from api.config import Settings
 from api.errors import Refusal
 from api.providers import provider
 from api.rooms import RoomUnavailable, VideoProvider
+from api.shapes import Shape
 
 routes = Blueprint("video", __name__, url_prefix="/api/sessions")
 routes.before_request(auth.sign_in)
@@ -24,12 +26,25 @@ class Join(Body):
     sessionId: UUID  # the field's published name
 
 
+class Joined(Shape):
+    """The way into a room, for this person alone."""
+
+    room_url: str
+    room_name: str
+    meeting_token: str | None
+    """Null where the provider needs none."""
+    join_url: str
+    """The address with the token in it."""
+    expires_at: datetime
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Give the application its provider of rooms."""
     app.extensions["rooms"] = provider(settings)
 
 
 @routes.post("/<session_id>/join")
+@answers(Joined)
 def join(session_id: str) -> Response:
     """Join one of the caller's sessions: the room's address and a token for this person alone.
 
@@ -41,9 +56,16 @@ def join(session_id: str) -> Response:
 
 
 @routes.post("/join")
-def join_by_body() -> Response:
-    """Join as older screens do, with the session in the body; refuses as the other does."""
-    return _join(str(read_body(Join).sessionId))
+@answers(Joined)
+@takes(Join)
+def join_by_body(wanted: Join) -> Response:
+    """Join as older screens do, with the session in the body.
+
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
+    404 SESSION_NOT_FOUND, 409 SESSION_NOT_APPROVED, 409 SESSION_CANCELLED, 409 SESSION_NOT_OPEN,
+    410 SESSION_OVER, 503 ROOM_UNAVAILABLE.
+    """
+    return _join(str(wanted.sessionId))
 
 
 def _join(session_id: str) -> Response:

@@ -9,11 +9,13 @@ import time
 from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, request
+from werkzeug.exceptions import NotFound
 
 from api import rpc
-from api.answers import answer
+from api.answers import answer, answers
 from api.config import Settings
 from api.errors import Refusal
+from api.shapes import Shape
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +26,26 @@ routes = Blueprint("webhook", __name__)
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give the application its webhook, if it can check what comes and pass it on."""
-    if settings.daily_webhook_secret and settings.secret_key:
-        app.extensions["webhook_secret"] = settings.daily_webhook_secret
-        app.register_blueprint(routes)
+    """Give the application what it checks events with, if it can also pass them on."""
+    can_pass_on = settings.secret_key is not None
+    app.extensions["webhook_secret"] = settings.daily_webhook_secret if can_pass_on else None
+
+
+class Recorded(Shape):
+    """Daily need not send this event again."""
+
+    recorded: bool
+    """Whether it told us something."""
 
 
 @routes.post("/api/daily/webhook")
+@answers(
+    Recorded,
+    {
+        "X-Webhook-Timestamp": "When it was sent, in unix seconds or milliseconds.",
+        "X-Webhook-Signature": "HMAC-SHA256 of the timestamp, a dot and the body, in base64.",
+    },
+)
 def daily() -> Response:
     """Take one of Daily's events, signed by Daily; one that tells us nothing is a success too.
 
@@ -38,8 +53,11 @@ def daily() -> Response:
     The probe that it sends while a webhook is made is answered unsigned: its secret may be unknown
     until then, and nothing is done.
 
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE.
+    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 404 NOT_FOUND (no secret is set),
+    413 PAYLOAD_TOO_LARGE, 503 UPSTREAM_UNAVAILABLE.
     """
+    if current_app.extensions["webhook_secret"] is None:
+        raise NotFound
     raw = request.get_data()
     if len(raw) < 64 and _json(raw) == _PROBE:
         return answer(recorded=False)

@@ -1,5 +1,6 @@
 """The README tells the truth: its commands work, and its tables list what is there."""
 
+import json
 import os
 import re
 import subprocess
@@ -52,7 +53,12 @@ def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
 
 
 def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
-    listed = set(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \|", README, re.M))
+    listed = set(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \| (.+) \|$", README, re.M))
+    published = json.loads((ROOT / "api" / "refusals.json").read_text())
+    assert listed == {
+        (code, str(refusal["status"]), refusal["when"]) for code, refusal in published.items()
+    }
+    listed = {(code, status) for code, status, _ in listed}
     raised = set()
     for file in (ROOT / "sql").rglob("*.sql"):
         text = file.read_text()
@@ -74,7 +80,12 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
     }
     assert len(raised) > 15
     assert raised - operators_only <= listed
-    assert listed - raised == {("PAYLOAD_TOO_LARGE", "413")}
+    assert listed - raised == {
+        ("NOT_FOUND", "404"),
+        ("METHOD_NOT_ALLOWED", "405"),
+        ("PAYLOAD_TOO_LARGE", "413"),
+        ("INTERNAL_ERROR", "500"),
+    }
 
 
 def test_every_dependency_is_named_with_its_reason() -> None:
@@ -93,9 +104,9 @@ def test_every_target_that_is_named_exists() -> None:
 
 
 def test_every_variable_of_the_environment_is_in_the_example() -> None:
-    read = set(
-        re.findall(r"(?:value|url)\(\"([A-Z_]+)\"", (ROOT / "api" / "config.py").read_text())
-    )
+    texts = (ROOT / "api" / "config.py").read_text()
+    texts += (ROOT / "api" / "cookie_settings.py").read_text()
+    read = set(re.findall(r"(?:value|url)\(\"([A-Z_]+)\"", texts))
     documented = set(re.findall(r"^#?([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.M))
     assert len(read) >= 10
     assert read <= documented

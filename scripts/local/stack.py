@@ -85,6 +85,7 @@ class Stack:
             "DAILY_DOMAIN_ID": "",
             "REFUSE_ANONYMOUS": "",
             "THERAPIST_AAL": "",
+            "COOKIE_AUTH": "",
             "RATE_LIMIT": "",
             "RATE_LIMIT_STORAGE_URL": "",
         }

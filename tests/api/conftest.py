@@ -1,18 +1,23 @@
 """The API under test: in this process, in front of a real PostgREST and the stand-in for Daily."""
 
 import itertools
+import json
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema_rs
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.exceptions import HTTPException
 from werkzeug.test import TestResponse
 
 from api import create_app
@@ -27,6 +32,8 @@ from tests.servers import Server
 SECRET = "a secret that only these tests know, long enough"
 ISSUER = "http://supabase.test/auth/v1"
 DAILY_KEY = "the tests' Daily key"
+
+CONTRACT: dict[str, Any] = json.loads((ROOT / "docs" / "openapi.json").read_text())
 
 
 @pytest.fixture(scope="session")
@@ -112,12 +119,52 @@ def token_of(person: Person) -> str:
     return mint(SECRET, ISSUER, str(person.id), person.email)
 
 
+class Held(FlaskClient):
+    """A client that believes no answer which the contract does not describe."""
+
+    def open(self, *args: Any, **kwargs: Any) -> TestResponse:
+        """Send a request, and compare the answer with the contract."""
+        response = super().open(*args, **kwargs)
+        sent = response.request
+        routes = self.application.url_map.bind_to_environ(sent.environ)
+        try:
+            rule, _ = routes.match(return_rule=True)
+        except HTTPException:
+            return response  # no such path, or method
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        operation = CONTRACT["paths"].get(path, {}).get(sent.method.lower())
+        if operation is not None:
+            assert str(response.status_code) in operation["responses"], response.text
+            if response.is_json:
+                validator(path, sent.method.lower(), str(response.status_code)).validate(
+                    response.json
+                )
+        return response
+
+
+@cache
+def validator(path: str, method: str, status: str) -> jsonschema_rs.Validator:
+    """Return what holds an answer to its schema, without a field more than that has."""
+    response = CONTRACT["paths"][path][method]["responses"][status]
+    if "$ref" in response:
+        response = CONTRACT["components"]["responses"][response["$ref"].rpartition("/")[2]]
+    schema = response["content"]["application/json"]["schema"]
+    if schema:
+        schema = {**schema, "unevaluatedProperties": False}
+    return jsonschema_rs.validator_for(
+        {**schema, "components": CONTRACT["components"]}, validate_formats=True
+    )
+
+
 class Api:
     """Sends requests to the application as somebody, or as nobody."""
 
     def __init__(self, settings: Settings) -> None:
-        """Build the application."""
-        self.http: FlaskClient = create_app(settings).test_client()
+        """Build the application, whose every answer is held to the contract."""
+        app = create_app(settings)
+        app.test_client_class = Held
+        # Without its own cookie jar, which would leave out the cookies that a test sends.
+        self.http: FlaskClient = app.test_client(use_cookies=False)
         self._hours = itertools.count(10)
 
     def get(self, path: str, person: Person | None = None, **query: Any) -> TestResponse:

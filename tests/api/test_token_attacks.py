@@ -183,7 +183,7 @@ def project(request: pytest.FixtureRequest, server: Server) -> Project:
         environment["SUPABASE_JWT_SECRET"] = SECRET
     else:
         environment["SUPABASE_JWKS_URL"] = f"{server.url}/keys"
-    http = create_app(load_settings(environment)).test_client()
+    http = create_app(load_settings(environment)).test_client(use_cookies=False)
     return Project(request.param, http, server)
 
 

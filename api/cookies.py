@@ -1,0 +1,123 @@
+"""A cookie in the place of a token, off by default: Supabase's own, or a frontend's session."""
+
+import json
+import time
+from typing import Any
+
+import jwt
+from flask import current_app, request
+from jwt.utils import base64url_decode
+
+from api.config import Settings
+from api.cookie_settings import CookieSettings
+from api.errors import Refusal
+from api.tokens import each_name_once, header_of
+
+_PREFIX = "base64-"
+_MAX_BYTES = 16 * 1024  # of a whole cookie; the token in it has its own bound
+_MAX_CHUNKS = 8
+_LIFETIME_SECONDS = 120  # of a token made for one request: its call, and clocks that differ
+_LEEWAY_SECONDS = 10
+
+
+class Cookies:
+    """Reads one kind of cookie; whatever comes out is verified like any other token."""
+
+    def __init__(self, settings: CookieSettings) -> None:
+        """Name the cookie."""
+        self._name = settings.name
+
+    def token(self) -> str | None:
+        """Return the token of this request's cookie, None without one, or raise what is wrong.
+
+        Refusals: 403 ORIGIN_NOT_ALLOWED, 415 UNSUPPORTED_MEDIA_TYPE.
+        """
+        sent = request.cookies
+        names = [f"{self._name}.{number}" for number in range(_MAX_CHUNKS)]
+        parts = [self._name] if self._name in sent else [name for name in names if name in sent]
+        if not parts:
+            return None
+        _prove_intention()
+        if parts != [self._name] and parts != names[: len(parts)]:
+            raise ValueError("a part is missing")
+        if any(len(sent.getlist(name)) > 1 for name in parts):
+            raise ValueError("two of one name: a page of another host may have set one")
+        cookie = "".join(sent[name] for name in parts)
+        if len(cookie) > _MAX_BYTES:
+            raise ValueError("too long")
+        return self._read(cookie)
+
+    def _read(self, cookie: str) -> str:
+        """Return the access token in a cookie of @supabase/ssr."""
+        if not cookie.startswith(_PREFIX):
+            raise ValueError("another encoding")
+        raw = base64url_decode(cookie.removeprefix(_PREFIX))
+        token = json.loads(raw, object_pairs_hook=each_name_once)["access_token"]
+        if not isinstance(token, str):
+            raise ValueError("no token in it")
+        return token
+
+
+class Sessions(Cookies):
+    """Reads a frontend's own session, signed with HS256, and makes a token of it for one call."""
+
+    def __init__(self, settings: CookieSettings, issuer: str, jwt_secret: str) -> None:
+        """Take the frontend's secret, and the project's to sign with."""
+        super().__init__(settings)
+        self._settings = settings
+        self._issuer = issuer
+        self._jwt_secret = jwt_secret
+
+    def _read(self, cookie: str) -> str:
+        """Exchange the session for a token that ends within minutes, and never after it.
+
+        It has no assurance level: a session does not say how somebody signed in.
+        """
+        header_of(cookie)
+        session = jwt.decode(
+            cookie,
+            self._settings.secret,
+            algorithms=["HS256"],
+            leeway=_LEEWAY_SECONDS,
+            options={"require": ["exp"], "verify_sub": False, "enforce_minimum_key_length": True},
+        )
+        person: Any = session
+        for name in self._settings.user_claim.split("."):
+            person = person[name]
+        now = int(time.time())
+        claims = {
+            "iss": self._issuer,
+            "aud": "authenticated",
+            "role": "authenticated",
+            "sub": person,
+            "iat": now,
+            "exp": min(now + _LIFETIME_SECONDS, int(session["exp"]) + _LEEWAY_SECONDS),
+        }
+        return jwt.encode(claims, self._jwt_secret, "HS256")
+
+
+def reader(settings: Settings) -> Cookies | None:
+    """Return what reads the cookies of an installation, None where none counts."""
+    if settings.cookies is None:
+        return None
+    if settings.cookies.kind == "supabase":
+        return Cookies(settings.cookies)
+    return Sessions(settings.cookies, settings.jwt_issuer, settings.jwt_secret or "")
+
+
+def _prove_intention() -> None:
+    """Refuse a write that somebody else's page may have sent with this person's cookie.
+
+    A browser says where a request comes from, and no page can change what it says. What comes from
+    another site is refused though its origin is listed, as SameSite=Lax would have it.
+    """
+    if request.method in ("GET", "HEAD"):
+        return
+    site = request.headers.get("Sec-Fetch-Site")
+    is_listed = request.headers.get("Origin") in current_app.config["ALLOWED_ORIGINS"]
+    if site == "cross-site" or not (is_listed or site == "same-origin"):
+        raise Refusal(
+            403, "ORIGIN_NOT_ALLOWED", "This page may not do this: its origin is not listed"
+        )
+    if (request.content_length or request.mimetype) and not request.is_json:
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")

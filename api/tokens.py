@@ -1,0 +1,121 @@
+"""What a token must say to be somebody's, and who signed it: 401 for all that is in doubt."""
+
+import json
+from typing import Annotated, Any, Literal
+
+import jwt
+from jwt.utils import base64url_decode
+from pydantic import BaseModel, ConfigDict, Field
+
+from api.config import Settings
+from api.errors import Refusal
+from api.keys import KeysUnavailable, PublicKeys
+
+_MAX_TOKEN_BYTES = 8 * 1024
+_LEEWAY_SECONDS = 10
+_ASYMMETRIC = ["ES256", "RS256"]
+
+# A header that brings its own key, or asks for rules of its own, is nobody's whom we know.
+_NEVER_HONOURED = {"jwk", "jku", "x5u", "x5c", "crit", "b64", "enc", "zip"}
+
+Instant = Annotated[int, Field(ge=0, lt=2**53)]
+
+
+class Claims(BaseModel):
+    """What a signed-in person's token says; strict, where JSON and PyJWT would be lenient."""
+
+    model_config = ConfigDict(strict=True)
+
+    aud: Literal["authenticated"]
+    role: Literal["authenticated"]
+    iss: str
+    sub: Annotated[str, Field(pattern=r"^(?i)[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    exp: Instant
+    iat: Instant
+    nbf: Instant | None = None
+    aal: str | None = None
+    is_anonymous: bool = False
+
+
+class TokenVerifier:
+    """Checks a Supabase access token, with the project's secret or its public keys, never both."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Choose the secret (HS256) when there is one, the key set (ES256, RS256) otherwise."""
+        self._key_source = settings.jwt_secret or PublicKeys(settings.jwks_url)
+        self._algorithms = ["HS256"] if settings.jwt_secret else _ASYMMETRIC
+        self._issuer = settings.jwt_issuer
+
+    def verify(self, token: str) -> Claims:
+        """Return what the token says when it is a signed-in person's, else refuse.
+
+        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (no public keys to be had).
+        """
+        if len(token) > _MAX_TOKEN_BYTES:
+            raise not_signed_in()
+        try:
+            return self._verify(token)
+        except KeysUnavailable as error:
+            raise Refusal(
+                503, "UPSTREAM_UNAVAILABLE", "Sign-in cannot be checked right now. Please try again"
+            ) from error
+        except (jwt.PyJWTError, ValueError, RecursionError) as error:
+            raise not_signed_in() from error
+
+    def ready(self) -> bool:
+        """Say whether there are keys to verify with."""
+        return isinstance(self._key_source, str) or self._key_source.ready()
+
+    def _verify(self, token: str) -> Claims:
+        header = header_of(token)
+        claims = jwt.decode(
+            token,
+            self._key(header),
+            algorithms=self._algorithms,
+            audience="authenticated",
+            issuer=self._issuer,
+            leeway=_LEEWAY_SECONDS,
+            options={
+                "require": ["exp", "iat", "sub", "aud", "iss"],
+                "strict_aud": True,
+                "enforce_minimum_key_length": True,
+            },
+        )
+        return Claims.model_validate(claims)
+
+    def _key(self, header: dict[str, Any]) -> str | jwt.PyJWK:
+        """Choose the key by its name; PyJWT holds each to its own algorithm."""
+        if isinstance(self._key_source, str):
+            return self._key_source
+        # The algorithm is read first, so that a token no key could have signed fetches none.
+        kid = header.get("kid")
+        if header.get("alg") not in _ASYMMETRIC or not isinstance(kid, str):
+            raise jwt.InvalidTokenError
+        key = self._key_source.find(kid)
+        if key is None:
+            raise jwt.InvalidKeyError
+        return key
+
+
+def header_of(token: str) -> dict[str, Any]:
+    """Return a token's header, or raise ValueError or PyJWTError for one that asks for trouble."""
+    header, _ = (
+        json.loads(base64url_decode(part).decode(), object_pairs_hook=each_name_once)
+        for part in token.split(".")[:2]
+    )
+    if not isinstance(header, dict) or _NEVER_HONOURED & header.keys():
+        raise jwt.InvalidTokenError
+    return header
+
+
+def each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse JSON that says one thing twice: two readers could believe two different things."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found
+
+
+def not_signed_in() -> Refusal:
+    """Make the one answer to every bad token."""
+    return Refusal(401, "AUTHENTICATION_ERROR", "Please sign in")

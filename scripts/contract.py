@@ -1,0 +1,76 @@
+"""Write the HTTP contract anew: docs/openapi.json, and its types for TypeScript beside it."""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from api import create_app
+from api.config import load_settings
+from api.contract import contract
+from scripts.local import ROOT, StackError
+from scripts.local.postgrest import npm
+
+DOCUMENT = ROOT / "docs" / "openapi.json"
+TYPES = ROOT / "docs" / "session-approval.d.ts"
+
+_TOOLS = ["openapi-typescript@7.13.0", "typescript@5.9.3"]
+_FOLDER = ROOT / ".local" / "openapi-typescript"
+_ANY = {
+    "SUPABASE_URL": "http://nowhere.invalid",
+    "SUPABASE_PUBLISHABLE_KEY": "none",
+}
+
+
+def document() -> str:
+    """Return the contract, as it is published."""
+    return json.dumps(contract(create_app(load_settings(_ANY))), indent=2) + "\n"
+
+
+def types() -> str:
+    """Return the published contract's types for TypeScript, which leave out its examples."""
+    bare = json.dumps(_without_examples(json.loads(DOCUMENT.read_text())))
+    command = [*npm(), "exec", "--prefix", str(_tools()), "--", "openapi-typescript"]
+    made = subprocess.run(command, input=bare, capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        raise StackError(f"openapi-typescript could not read it:\n{made.stderr.strip()}")
+    return made.stdout
+
+
+def _without_examples(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_without_examples(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    kept = {name: one for name, one in part.items() if name not in ("example", "examples")}
+    return {name: _without_examples(one) for name, one in kept.items()}
+
+
+def _tools() -> Path:
+    """Return the folder with the programs, installed on first use."""
+    if not (_FOLDER / "node_modules" / "openapi-typescript").exists():
+        command = [*npm(), "install", "--prefix", str(_FOLDER), "--no-save", "--no-audit"]
+        result = subprocess.run(
+            [*command, "--no-fund", *_TOOLS], capture_output=True, text=True, check=False
+        )
+        if result.returncode != 0:
+            raise StackError(f"npm could not install {_TOOLS}:\n{result.stderr.strip()}")
+    return _FOLDER
+
+
+def main() -> int:
+    """Write both, or say why not."""
+    argparse.ArgumentParser(prog="python -m scripts.contract", description=__doc__).parse_args()
+    DOCUMENT.write_text(document())
+    try:
+        TYPES.write_text(types())
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,442 @@
+"""Cookies in the place of a token: off by default, and no way in for a page of somebody else."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from werkzeug.test import TestResponse
+
+from api.config import ConfigurationError, Settings, load_settings
+from tests.api.conftest import ISSUER, SECRET, Api, assert_refused, token_of
+from tests.api.test_token_attacks import EC, RSA, Server, b64, sign
+from tests.people import Connection, Person, give_credits
+
+FRONTEND = "https://app.example.org"
+SAME = {"Sec-Fetch-Site": "same-origin"}
+LISTED = {"Origin": FRONTEND, "Sec-Fetch-Site": "same-site"}
+SUPABASE = "sb-supabase-auth-token"
+SESSION_SECRET = "what the frontend signs its people's sessions with"
+MONTH = 30 * 24 * 3600
+
+
+@pytest.fixture
+def supabase_cookies(environment: dict[str, str]) -> Settings:
+    """An installation beside a frontend that uses @supabase/ssr."""
+    return load_settings({**environment, "COOKIE_AUTH": "supabase", "ALLOWED_ORIGINS": FRONTEND})
+
+
+@pytest.fixture
+def own_sessions(environment: dict[str, str]) -> Settings:
+    """An installation beside a frontend that signs people in itself."""
+    return load_settings(
+        {
+            **environment,
+            "COOKIE_AUTH": "session",
+            "COOKIE_NAME": "__Host-session",
+            "COOKIE_SECRET": SESSION_SECRET,
+            "COOKIE_USER_CLAIM": "user.id",
+            "ALLOWED_ORIGINS": FRONTEND,
+        }
+    )
+
+
+def ssr(token: Any, name: str = SUPABASE, size: int = 3180) -> dict[str, str]:
+    """Return the cookies that @supabase/ssr sets for a token, in as many parts as it takes."""
+    session = {"access_token": token, "token_type": "bearer", "refresh_token": "r", "user": {}}
+    return parts("base64-" + b64(json.dumps(session).encode()), name, size)
+
+
+def parts(value: str, name: str = SUPABASE, size: int = 3180) -> dict[str, str]:
+    """Cut a cookie as @supabase/ssr does."""
+    cut = [value[start : start + size] for start in range(0, len(value), size)]
+    return {name: value} if len(cut) == 1 else {f"{name}.{n}": part for n, part in enumerate(cut)}
+
+
+def session(person: Any, secret: Any = SESSION_SECRET, alg: str = "HS256", **claims: Any) -> str:
+    """Return what a frontend puts into its own cookie."""
+    now = int(time.time())
+    said = {"user": {"id": str(getattr(person, "id", person))}, "iat": now, "exp": now + MONTH}
+    return jwt.encode({**said, **claims}, secret, alg)
+
+
+def sent(api: Api, cookies: dict[str, str] | str, **headers: str) -> TestResponse:
+    """Decline a session that nobody has, with these cookies and headers."""
+    text = cookies if isinstance(cookies, str) else "; ".join(map("=".join, cookies.items()))
+    return api.http.post(
+        f"/api/sessions/{uuid4()}/decline", json={}, headers={"Cookie": text, **headers}
+    )
+
+
+# What it is good for.
+
+
+@pytest.mark.parametrize("size", [3180, 200])
+def test_supabases_cookie_is_its_token_whole_or_in_parts(
+    supabase_cookies: Settings, db: Connection, therapist: Person, client: Person, size: int
+) -> None:
+    api = Api(supabase_cookies)
+    give_credits(db, client)
+    proposed = api.propose(therapist, client)
+    cookies = "; ".join(map("=".join, ssr(token_of(client), size=size).items()))
+    assert (".0=" in cookies) == (size == 200)
+
+    seen = api.http.get("/api/credits/user", headers={"Cookie": cookies})
+    approved = api.http.post(
+        "/api/sessions/approve",
+        json={"session_id": proposed["id"]},
+        headers={"Cookie": cookies, **LISTED},
+    )
+
+    assert seen.json["credits_balance"] == 1
+    assert approved.json["session"]["credits_balance_after"] == 0
+
+
+def test_a_frontends_own_session_is_exchanged_for_a_token_of_minutes(
+    own_sessions: Settings, therapist: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Api(own_sessions)
+    supabase = api.http.application.extensions["supabase"]
+    tokens: list[str] = []
+    call = supabase.call
+
+    def listening(token: str, *call_of: Any) -> Any:
+        tokens.append(token)
+        return call(token, *call_of)
+
+    monkeypatch.setattr(supabase, "call", listening)
+    cookie = f"__Host-session={session(therapist)}"
+
+    answer = api.http.get("/api/therapist/clients", headers={"Cookie": cookie})
+
+    assert answer.status_code == 200
+    [token] = tokens
+    claims = jwt.decode(token, SECRET, ["HS256"], audience="authenticated", issuer=ISSUER)
+    assert claims["sub"] == str(therapist.id)
+    assert claims["role"] == "authenticated"
+    assert 60 <= claims["exp"] - time.time() <= 300
+    assert "aal" not in claims
+
+
+def test_a_session_that_ends_sooner_ends_its_token_too(
+    own_sessions: Settings, client: Person
+) -> None:
+    api = Api(own_sessions)
+    over = session(client, exp=int(time.time()) - 11)
+    assert_refused(sent(api, {"__Host-session": over}, **SAME), 401, "AUTHENTICATION_ERROR")
+
+
+def test_a_session_has_no_second_factor(own_sessions: Settings, therapist: Person) -> None:
+    api = Api(replace(own_sessions, therapist_aal="aal2"))
+    cookie = f"__Host-session={session(therapist, aal='aal2')}"
+    answer = api.http.get("/api/therapist/clients", headers={"Cookie": cookie})
+    assert assert_refused(answer, 403, "AUTHORIZATION_ERROR") == {"required_aal": "aal2"}
+
+
+def test_nothing_of_it_counts_by_default(api: Api, client: Person) -> None:
+    for cookies in (ssr(token_of(client)), {"session": session(client)}):
+        assert_refused(sent(api, cookies, **SAME), 401, "AUTHENTICATION_ERROR")
+
+
+@pytest.mark.parametrize("kind", ["supabase_cookies", "own_sessions"])
+def test_a_header_that_is_there_is_all_that_counts(
+    kind: str, client: Person, stranger: Person, db: Connection, request: pytest.FixtureRequest
+) -> None:
+    api = Api(request.getfixturevalue(kind))
+    good = (
+        ssr(token_of(client)) if kind == "supabase_cookies" else {"__Host-session": session(client)}
+    )
+    for header in ("Bearer x.y.z", "Bearer ", "", "Basic eDp5", "null"):
+        answer = sent(api, good, Authorization=header, **SAME)
+        assert_refused(answer, 401, "AUTHENTICATION_ERROR")
+    give_credits(db, stranger, 3)
+    # And with a good one neither the cookie's person nor its rules are asked for.
+    cookie = "; ".join(map("=".join, good.items()))
+    as_stranger = {"Cookie": cookie, "Authorization": f"Bearer {token_of(stranger)}"}
+    answer = api.http.get("/api/credits/user", headers=as_stranger)
+    assert answer.json["credits_balance"] == 3
+    as_stranger["Origin"] = "https://evil.test"
+    answer = api.http.post(f"/api/sessions/{uuid4()}/decline", json={}, headers=as_stranger)
+    assert_refused(answer, 404, "SESSION_NOT_FOUND")
+
+
+# Pages of somebody else, which a browser sends this person's cookie along with.
+
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "says nothing of where it is": {},
+    "of another origin": {"Origin": "https://evil.test"},
+    "of another origin, on another site": {
+        "Origin": "https://evil.test",
+        "Sec-Fetch-Site": "cross-site",
+    },
+    "of another origin, on this site": {
+        "Origin": "https://blog.example.org",
+        "Sec-Fetch-Site": "same-site",
+    },
+    "listed, but on another site: SameSite=Lax sends no cookie": {
+        "Origin": FRONTEND,
+        "Sec-Fetch-Site": "cross-site",
+    },
+    "in a sandbox": {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+    "in an old browser's sandbox": {"Origin": "null"},
+    "a lookalike": {"Origin": f"{FRONTEND}.evil.test"},
+    "without TLS": {"Origin": FRONTEND.replace("https", "http")},
+    "with only a referrer": {"Referer": f"{FRONTEND}/page"},
+    "typed in": {"Sec-Fetch-Site": "none"},
+    "two origins in one": {"Origin": f"{FRONTEND}, https://evil.test"},
+    "in other letters": {"Origin": FRONTEND.upper()},
+}
+
+
+@pytest.fixture(scope="module", params=["supabase", "session"])
+def counted(request: pytest.FixtureRequest) -> Iterator[tuple[Api, Server, str]]:
+    """An API with one kind of cookie, whose Supabase counts what it is asked."""
+    server = Server()
+    environment = {
+        "SUPABASE_URL": "http://supabase.test",
+        "SUPABASE_REST_URL": server.url,
+        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
+        "SUPABASE_JWT_SECRET": SECRET,
+        "COOKIE_AUTH": request.param,
+        "COOKIE_SECRET": SESSION_SECRET,
+        "COOKIE_USER_CLAIM": "user.id",
+        "ALLOWED_ORIGINS": FRONTEND,
+    }
+    yield Api(load_settings(environment)), server, request.param
+    server.http.shutdown()
+    server.http.server_close()
+
+
+@pytest.fixture
+def guarded(counted: tuple[Api, Server, str]) -> tuple[Api, Server, dict[str, str]]:
+    """That API, its Supabase that was asked nothing yet, and a good cookie."""
+    api, server, kind = counted
+    server.calls.clear()
+    good = ssr(access_token()) if kind == "supabase" else {"session": session(uuid4())}
+    return api, server, good
+
+
+def access_token(secret: Any = SECRET, alg: str = "HS256", **claims: Any) -> str:
+    """Return a good access token, changed."""
+    now = int(time.time())
+    said = {"iss": ISSUER, "aud": "authenticated", "role": "authenticated", "sub": str(uuid4())}
+    return jwt.encode({**said, "iat": now, "exp": now + 600, **claims}, secret, alg)
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_a_write_from_a_page_of_somebody_else_is_refused(
+    guarded: tuple[Api, Server, dict[str, str]], page: str
+) -> None:
+    api, server, good = guarded
+    assert_refused(sent(api, good, **ELSEWHERE[page]), 403, "ORIGIN_NOT_ALLOWED")
+    assert server.calls == []
+
+
+@pytest.mark.parametrize("form", ["text/plain", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize("body", [b'{"x":1}', b""])
+def test_a_form_is_refused_even_from_a_listed_page(
+    guarded: tuple[Api, Server, dict[str, str]], form: str, body: bytes
+) -> None:
+    api, server, good = guarded
+    cookie = "; ".join(map("=".join, good.items()))
+    for path in (f"/api/sessions/{uuid4()}/join", "/api/sessions/approve"):
+        answer = api.http.post(
+            path, data=body, content_type=form, headers={"Cookie": cookie, **LISTED}
+        )
+        assert_refused(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
+    assert server.calls == []
+
+
+def test_the_good_cookie_passes_so_that_the_others_fail_for_their_own_reason(
+    guarded: tuple[Api, Server, dict[str, str]],
+) -> None:
+    api, server, good = guarded
+    cookie = "; ".join(map("=".join, good.items()))
+    for headers in (SAME, LISTED, {"Origin": FRONTEND}):
+        api.http.post(f"/api/sessions/{uuid4()}/join", headers={"Cookie": cookie, **headers})
+    assert server.calls == ["/rpc/join_session"] * 3
+
+
+def test_answers_are_opened_with_cookies_to_listed_origins_alone(
+    guarded: tuple[Api, Server, dict[str, str]],
+) -> None:
+    api, _, _ = guarded
+    asking = {"Access-Control-Request-Method": "POST"}
+    listed = api.http.options("/api/sessions/approve", headers={"Origin": FRONTEND, **asking})
+    assert listed.headers["Access-Control-Allow-Credentials"] == "true"
+    assert listed.headers["Access-Control-Allow-Origin"] == FRONTEND
+    other = api.http.options(
+        "/api/sessions/approve", headers={"Origin": "https://evil.test", **asking}
+    )
+    assert not [name for name, _ in other.headers if name.startswith("Access-Control-")]
+
+
+# Cookies that nobody but us could have made, and did not.
+
+
+def cut(drop: Callable[[dict[str, str]], None]) -> dict[str, str]:
+    """Return a good cookie in many parts, tampered with."""
+    cookies = ssr(access_token(), size=120)
+    assert len(cookies) > 4
+    drop(cookies)
+    return cookies
+
+
+def raw(value: bytes | str) -> dict[str, str]:
+    """Return Supabase's cookie with anything in it."""
+    return {SUPABASE: "base64-" + b64(value.encode() if isinstance(value, str) else value)}
+
+
+PUBLIC = RSA.public_key()
+FORGED: dict[str, Callable[[], dict[str, str] | str]] = {
+    "the first part is missing": lambda: cut(lambda c: c.pop(f"{SUPABASE}.0") and None),
+    "a part is missing": lambda: cut(lambda c: c.pop(f"{SUPABASE}.2") and None),
+    "the last part is missing": lambda: cut(lambda c: c.popitem() and None),
+    "a part stands twice": lambda: cut(lambda c: c.update({f"{SUPABASE}.1": c[f"{SUPABASE}.0"]})),
+    "a part is set twice": lambda: "; ".join(
+        [f"{SUPABASE}.1=x", *map("=".join, ssr(access_token(), size=120).items())]
+    ),
+    "two of one name": lambda: "; ".join(
+        f"{SUPABASE}={value}" for _ in range(2) for value in ssr(access_token()).values()
+    ),
+    "forged": lambda: ssr(access_token("a secret of somebody else's, which is long enough")),
+    "over": lambda: ssr(access_token(exp=int(time.time()) - 11)),
+    "not yet": lambda: ssr(access_token(nbf=int(time.time()) + 60)),
+    "a service's": lambda: ssr(access_token(role="service_role")),
+    "unsigned": lambda: ssr(access_token(None, "none")),
+    "signed with RS256": lambda: ssr(access_token(RSA, "RS256")),
+    "signed with ES256": lambda: ssr(access_token(EC, "ES256")),
+    "signed with HS512": lambda: ssr(access_token(SECRET * 2, "HS512")),
+    "too long a token": lambda: ssr(access_token(pad="x" * 9000)),
+    "too long": lambda: parts("base64-" + "A" * 17_000),
+    "too many parts": lambda: parts("base64-" + "A" * 40, size=2),
+    "another encoding": lambda: {SUPABASE: json.dumps({"access_token": access_token()})},
+    "the token itself": lambda: {SUPABASE: access_token()},
+    "empty": lambda: {SUPABASE: ""},
+    "nothing in it": lambda: {SUPABASE: "base64-"},
+    "not base64": lambda: {SUPABASE: "base64-%%%"},
+    "not JSON": lambda: raw("{access_token"),
+    "not text": lambda: raw(b"\xff\xfe"),
+    "a list": lambda: raw(json.dumps([access_token()])),
+    "a text": lambda: raw(json.dumps(access_token())),
+    "null": lambda: raw("null"),
+    "no token": lambda: raw("{}"),
+    "a token that is a list": lambda: ssr([access_token()]),
+    "a token with a header's words": lambda: ssr(f"Bearer {access_token()}"),
+    "a token with a line in it": lambda: ssr(access_token() + "\r\nX: y"),
+    "two tokens": lambda: raw(
+        f'{{"access_token": "{access_token()}", "access_token": "{access_token()}"}}'
+    ),
+    "nested without end": lambda: raw("[" * 5000),
+    "of another project": lambda: ssr(access_token(), "sb-other-auth-token"),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED)
+@pytest.mark.parametrize("counted", ["supabase"], indirect=True)
+def test_a_bad_cookie_of_supabases_is_401_and_asks_for_nothing(
+    guarded: tuple[Api, Server, dict[str, str]], forgery: str
+) -> None:
+    api, server, _ = guarded
+    assert_refused(sent(api, FORGED[forgery](), **SAME), 401, "AUTHENTICATION_ERROR")
+    assert server.calls == []
+
+
+def by_hand(header: dict[str, Any], claims: str, key: Any = SESSION_SECRET) -> str:
+    """Sign any header and any text with HS256."""
+    signed = f"{b64(json.dumps(header).encode())}.{b64(claims.encode())}"
+    return f"{signed}.{b64(sign('HS256', key, signed))}"
+
+
+HS = {"alg": "HS256", "typ": "JWT"}
+SOMEBODY = f'{{"user": {{"id": "{uuid4()}"}}, "exp": {int(time.time()) + MONTH}}}'
+FORGED_SESSIONS: dict[str, Callable[[], str]] = {
+    "forged": lambda: session(uuid4(), "a secret of somebody else's, which is long enough"),
+    "signed with the project's secret": lambda: session(uuid4(), SECRET),
+    "unsigned": lambda: session(uuid4(), None, "none"),
+    "its signature cut off": lambda: session(uuid4()).rpartition(".")[0] + ".",
+    "signed with HS512": lambda: session(uuid4(), SESSION_SECRET * 2, "HS512"),
+    "signed with RS256": lambda: session(uuid4(), RSA, "RS256"),
+    "signed with ES256": lambda: session(uuid4(), EC, "ES256"),
+    "says RS256, signed with HS256": lambda: by_hand({**HS, "alg": "RS256"}, SOMEBODY),
+    "brings its key": lambda: by_hand({**HS, "jwk": {"kty": "oct", "k": "eA"}}, SOMEBODY),
+    "names its key's place": lambda: by_hand({**HS, "jku": "http://evil.test"}, SOMEBODY),
+    "asks for rules of its own": lambda: by_hand({**HS, "crit": ["exp"]}, SOMEBODY),
+    "over": lambda: session(uuid4(), exp=int(time.time()) - 11),
+    "without an end": lambda: by_hand(HS, f'{{"user": {{"id": "{uuid4()}"}}}}'),
+    "ends in words": lambda: by_hand(HS, SOMEBODY.rpartition(" ")[0] + ' "tomorrow"}'),
+    "endless": lambda: by_hand(HS, '{"user": {"id": "' + str(uuid4()) + '"}, "exp": Infinity}'),
+    "not yet": lambda: session(uuid4(), nbf=int(time.time()) + 60),
+    "of the future": lambda: session(uuid4(), iat=int(time.time()) + 3600),
+    "nobody": lambda: session(uuid4(), user={}),
+    "a name instead of an id": lambda: session("ada"),
+    "a number": lambda: session(uuid4(), user={"id": 7}),
+    "a list": lambda: session(uuid4(), user={"id": [str(uuid4())]}),
+    "null": lambda: session(uuid4(), user=None),
+    "an id in another place": lambda: session(uuid4(), user={}, sub=str(uuid4())),
+    "an access token": access_token,
+    "an access token, signed by the frontend": lambda: access_token(SESSION_SECRET),
+    "no token at all": lambda: "x",
+    "empty": lambda: "",
+    "two dots": lambda: "..",
+    "too long": lambda: session(uuid4(), pad="x" * 17_000),
+    "as long as its token may not be": lambda: session("x" * 12_000),
+}
+
+
+@pytest.mark.parametrize("forgery", FORGED_SESSIONS)
+@pytest.mark.parametrize("counted", ["session"], indirect=True)
+def test_a_bad_session_is_401_and_asks_for_nothing(
+    guarded: tuple[Api, Server, dict[str, str]], forgery: str
+) -> None:
+    api, server, _ = guarded
+    answer = sent(api, {"session": FORGED_SESSIONS[forgery]()}, **SAME)
+    assert_refused(answer, 401, "AUTHENTICATION_ERROR")
+    assert server.calls == []
+
+
+def test_a_session_is_no_bearer_token(guarded: tuple[Api, Server, dict[str, str]]) -> None:
+    api, server, _ = guarded
+    answer = sent(api, {}, Authorization=f"Bearer {session(uuid4())}")
+    assert_refused(answer, 401, "AUTHENTICATION_ERROR")
+    assert server.calls == []
+
+
+# Setting it up.
+
+GOOD = {
+    "SUPABASE_URL": "https://abcd.supabase.co",
+    "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_x",
+    "SUPABASE_JWT_SECRET": SECRET,
+    "COOKIE_AUTH": "session",
+    "COOKIE_SECRET": SESSION_SECRET,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"COOKIE_AUTH": "on"}, "COOKIE_AUTH is neither"),
+        ({"COOKIE_SECRET": "short"}, "COOKIE_SECRET is shorter"),
+        ({"COOKIE_SECRET": ""}, "COOKIE_SECRET is shorter"),
+        ({"COOKIE_SECRET": SECRET}, "COOKIE_SECRET is SUPABASE_JWT_SECRET"),
+        ({"SUPABASE_JWT_SECRET": ""}, "SUPABASE_JWT_SECRET is missing"),
+        ({"COOKIE_NAME": "a b"}, "COOKIE_NAME is no name"),
+    ],
+)
+def test_a_cookie_that_would_be_no_proof_stops_the_start(
+    changes: dict[str, str], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        load_settings({**GOOD, **changes})
+
+
+def test_supabases_cookie_is_named_after_the_project() -> None:
+    cookies = load_settings({**GOOD, "COOKIE_AUTH": "supabase"}).cookies
+    assert cookies is not None
+    assert cookies.name == "sb-abcd-auth-token"
+    assert SESSION_SECRET not in repr(cookies)

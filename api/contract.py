@@ -23,8 +23,8 @@ _ABOUT = """\
 Sessions that a therapist proposes and a client approves, paid with one prepaid credit.
 
 A success has its fields twice, flat and under data. A refusal has a sentence for people and a \
-code for programs. Every answer has an X-Request-Id, yours if you sent one. Anything may be sent \
-again: the answer is the same, and a credit moves once."""
+code for programs. Every answer has an X-Request-Id, yours if you sent one. Whatever is sent \
+again, a credit moves once."""
 _SIGN_INS = {
     "token": "A person's Supabase access token. Where the installation says so a cookie stands in "
     "for it; a header that is given is all that counts.",

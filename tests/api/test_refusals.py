@@ -71,6 +71,13 @@ BAD_BODIES = [
     (PROPOSE, {**GOOD, "notes": ["n"]}, "notes"),
     (PROPOSE, {**GOOD, "is_instant": "perhaps"}, "is_instant"),
     (PROPOSE, {**GOOD, "price": 0}, "price"),
+    # Nothing is taken for what it is not.
+    (PROPOSE, {**GOOD, "start_time": 1936000000}, "start_time"),
+    (PROPOSE, {**GOOD, "start_time": "1936000000"}, "start_time"),
+    (PROPOSE, {**GOOD, "session_date": "20310506"}, "session_date"),
+    (PROPOSE, {**GOOD, "session_time": 36000}, "session_time"),
+    (PROPOSE, {**GOOD, "duration_minutes": True}, "duration_minutes"),
+    (PROPOSE, {**GOOD, "is_instant": 1}, "is_instant"),
     ("/api/sessions/approve", {}, "session_id"),
     ("/api/sessions/approve", {"session_id": 7}, "session_id"),
     ("/api/sessions/approve", {"session_id": NOBODY, "user_id": "x"}, "user_id"),
@@ -158,6 +165,24 @@ def test_unknown_paths_and_methods_are_refused_in_the_same_shape(api: Api) -> No
     response = api.http.delete("/api/sessions/approve")
     assert_refused(response, 405, "METHOD_NOT_ALLOWED")
     assert "POST" in response.headers["Allow"]
+
+
+def test_numbers_and_truths_may_come_as_text_as_forms_send_them(
+    api: Api, therapist: Person, client: Person
+) -> None:
+    session = api.propose(therapist, client, is_instant="true", duration_minutes="45")
+    assert (session["is_instant"], session["duration_minutes"]) == (True, 45)
+    for day, text in enumerate(("false", "0"), start=1):
+        at = {"start_time": f"2031-06-0{day}T10:00:00Z", "duration_minutes": 60.0}
+        session = api.propose(therapist, client, is_instant=text, **at)
+        assert (session["is_instant"], session["duration_minutes"]) == (False, 60)
+
+
+def test_a_route_beside_the_sessions_is_no_sessions_id(api: Api, client: Person) -> None:
+    for path in ("/api/sessions/approve", "/api/sessions/join"):
+        response = api.get(path, client)
+        assert_refused(response, 405, "METHOD_NOT_ALLOWED")
+        assert "GET" not in response.headers["Allow"]
 
 
 def _claims(person: Person) -> dict[str, object]:

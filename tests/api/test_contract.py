@@ -23,7 +23,7 @@ from tests.api.serving import serving
 from tests.people import Connection, Person
 from tests.servers import Server
 
-EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "5")  # of each route, made up of its schema
+EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "3")  # of each route, made up of its schema
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
 OPERATIONS = {
     f"{method.upper()} {path}": operation

@@ -41,7 +41,7 @@ lint: $(READY) ## check the formatting, the style and the types
 	@$(BIN)/mypy
 
 apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql://...
-	@$(BIN)/python -m scripts.apply $(if $(DATABASE_URL),"$(DATABASE_URL)")
+	@$(BIN)/python -m scripts.apply $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(ONLINE),--online)
 
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)

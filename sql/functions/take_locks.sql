@@ -2,6 +2,8 @@
 -- whoever waits for such a lock has everybody after it wait as well. So it is asked for in bites of 40 ms,
 -- all of the tables or none, for five seconds.
 --
+-- p_mode: access exclusive; or share row exclusive, which lets readers go on.
+--
 -- Caller: the install alone. Locks: the tables in the order given, to the end of the transaction.
 -- Refuses with 55P03 when others would not let go, and names them.
 
@@ -14,6 +16,9 @@ set search_path = ''
 as $$
 declare
   v_until constant timestamptz := clock_timestamp() + interval '5 seconds';
+  v_mode constant text := case p_mode
+    when 'access exclusive' then 'access exclusive' else 'share row exclusive'
+  end;
   v_timeout constant text := current_setting('lock_timeout');
   v_table text;
   v_holders text;
@@ -28,7 +33,7 @@ begin
       perform set_config('lock_timeout', (40 / cardinality(p_tables))::text, true);
 
       foreach v_table in array p_tables loop
-        execute format('lock table %s in %s mode', v_table::regclass, p_mode);
+        execute format('lock table %s in %s mode', v_table::regclass, v_mode);
       end loop;
 
       perform set_config('lock_timeout', v_timeout, true);

@@ -7,7 +7,10 @@ create table if not exists session_approval.credit_ledger (
   user_id uuid,
   session_id uuid,
   kind text not null,
+  -- Credits of one lot are an integer in user_credits, too.
+  -- squawk-ignore prefer-bigint-over-int
   delta integer not null,
+  -- squawk-ignore prefer-bigint-over-int
   balance_after integer not null,
   actor_id uuid,
   reason text,

@@ -1,5 +1,10 @@
 -- The indexes of migrations/0013_indexes.sql, built while others write. What an interrupted build left, which
 -- Postgres keeps up to date and never reads, goes first; where one is there already, nothing happens.
+--
+-- Nobody queues behind these, and behind what follows: they may wait, and take, as long as they need.
+
+set lock_timeout = 0;
+set statement_timeout = 0;
 
 select format('drop index concurrently public.%I', n.name)
 from session_approval.rollback_notes n

@@ -10,8 +10,6 @@
 
 \set ON_ERROR_STOP on
 set client_min_messages = warning;
-set lock_timeout = 0;
-set statement_timeout = 0;
 
 do $$
 begin
@@ -55,6 +53,10 @@ commit;
 begin;
 set local session_approval.online = 'on';
 \ir ../install.sql
+commit;
+
+begin;
+\ir ../record.sql
 commit;
 
 \echo '6 of 7: credit lots that were there, into the ledger'

@@ -44,5 +44,5 @@ def apply_online(database_url: str, tries: int = 10, pause: float = 5.0) -> None
             return
         if _LOCK_NOT_AVAILABLE not in result.stderr or left == 0:
             raise StackError(f"psql stopped; run it again to go on:\n{result.stderr.strip()}")
-        print(f"{result.stderr.strip()}\nAgain in {pause:g} s ({left} tries left) ...", flush=True)
+        print(f"{result.stderr.strip()}\nAgain in {pause:g} s; tries left: {left} ...", flush=True)
         time.sleep(pause)

@@ -40,8 +40,8 @@ lint: $(READY) ## check the formatting, the style and the types
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 
-apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql://...
-	@$(BIN)/python -m scripts.apply $(if $(DATABASE_URL),"$(DATABASE_URL)")
+apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql://..., ONLINE=1 for large tables in use
+	@$(BIN)/python -m scripts.apply $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(ONLINE),--online)
 
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
@@ -49,7 +49,7 @@ doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE
 bench: $(READY) ## measure approvals beside the same statements by hand, then lists and calendar up to 5 million sessions
 	@$(BIN)/python -m scripts.bench
 
-bench-install: $(READY) ## measure an install on a million sessions under writes: waits, and sizes
+bench-install: $(READY) ## measure both installs on a million sessions under writes: waits by lock, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)
 
 torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests

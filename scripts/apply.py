@@ -1,4 +1,4 @@
-"""Install the product into a database, in one transaction; safe to run again."""
+"""Install the product into a database, in one transaction or online; safe to run again."""
 
 import argparse
 import os
@@ -21,16 +21,24 @@ def main() -> int:
         action="store_true",
         help="make the roles and auth.uid() first, for plain Postgres",
     )
+    parser.add_argument(
+        "--online",
+        action="store_true",
+        help="for large tables in use: many short transactions, so that no writer waits long",
+    )
     arguments = parser.parse_args()
     if not arguments.database_url:
         parser.error("name the database: make apply DATABASE_URL=postgresql://...")
     files = [
         *([database.SUPABASE] if arguments.supabase else []),
         *([database.STARTER] if arguments.starter else []),
-        database.INSTALL,
+        *([] if arguments.online else [database.INSTALL]),
     ]
     try:
-        database.apply(arguments.database_url, files)
+        if files:
+            database.apply(arguments.database_url, files)
+        if arguments.online:
+            database.apply_online(arguments.database_url)
     except StackError as error:
         print(error, file=sys.stderr)
         return 1

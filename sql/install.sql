@@ -3,6 +3,8 @@
 
 \ir migrations/0001_preconditions.sql
 \ir migrations/0002_schema.sql
+\ir anew.sql
+\ir functions/take_locks.sql
 \ir migrations/0003_settings.sql
 \ir migrations/0004_people.sql
 \ir migrations/0005_sessions.sql
@@ -12,6 +14,8 @@
 \ir migrations/0009_bookings.sql
 \ir migrations/0010_video_events.sql
 \ir migrations/0011_transitions.sql
+\ir migrations/0012_status_checks.sql
+\ir migrations/0013_indexes.sql
 \ir migrations/0020_installs.sql
 
 \ir functions/room_name.sql
@@ -84,6 +88,13 @@
 \ir functions/record_video_event.sql
 \ir functions/reconcile_credits.sql
 
+\ir policies/sessions.sql
+\ir policies/user_credits.sql
+
+\ir regrant.sql
+\ir schedule.sql
+
+\ir lock.sql
 \ir triggers/sessions_guard.sql
 \ir triggers/sessions_events.sql
 \ir triggers/sessions_duration.sql
@@ -93,10 +104,5 @@
 \ir triggers/user_credits_ledger.sql
 \ir triggers/credit_ledger_append_only.sql
 
-\ir policies/sessions.sql
-\ir policies/user_credits.sql
-
-\ir regrant.sql
-\ir schedule.sql
 \ir record.sql
 \ir reload.sql

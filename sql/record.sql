@@ -1,4 +1,5 @@
--- What is installed now is written down, unless the last install left exactly this.
+-- What is installed now is written down, unless the last install left exactly this. Looking takes longer than
+-- making the triggers: sql/online does it afterwards, in a transaction that locks nothing.
 
 insert into session_approval.installs (version, checksum, definitions)
 select session_approval.version(), ours.checksum, ours.definitions
@@ -8,10 +9,11 @@ from (
     jsonb_object_agg(d.kind || ' ' || d.name, d.digest) as definitions
   from session_approval.definitions() d
 ) ours
-where not exists (
-  select
-  from session_approval.installs i
-  where i.id = (select max(latest.id) from session_approval.installs latest)
-    and i.version = session_approval.version()
-    and i.definitions = ours.definitions
-);
+where current_setting('session_approval.online', true) is distinct from 'on'
+  and not exists (
+    select
+    from session_approval.installs i
+    where i.id = (select max(latest.id) from session_approval.installs latest)
+      and i.version = session_approval.version()
+      and i.definitions = ours.definitions
+  );

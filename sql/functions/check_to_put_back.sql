@@ -20,13 +20,15 @@ declare
   v_sessions bigint;
 begin
   select
-    pg_catalog.pg_get_constraintdef(k.oid), case when k.convalidated then '' else ' not valid' end
+    pg_catalog.pg_get_constraintdef(k.oid),
+    case when p_became like '% NOT VALID' then ' not valid' else '' end
   into v_is_now, v_validity
   from pg_catalog.pg_constraint k
   where k.conrelid = 'public.sessions'::regclass
     and k.conname = p_name;
 
-  if v_is_now is distinct from p_became then
+  -- An interrupted sql/online leaves it not validated yet.
+  if v_is_now is distinct from p_became and v_is_now is distinct from p_became || ' NOT VALID' then
     what := format('kept: check %I on sessions, which was changed after the install', p_name);
 
     return;

@@ -24,11 +24,11 @@ declare
   v_type constant text := p_event ->> 'type';
   v_payload constant jsonb := p_event -> 'payload';
   v_session_id constant uuid := case  -- as room_name writes it
-    when v_payload ->> 'room' ~ '^s-[0-9a-f]{32}$' then substr(v_payload ->> 'room', 3)
+    when v_payload ->> 'room' ~ '^s-[0-9a-f]{32}$' then substr(v_payload ->> 'room', 3)::uuid
   end;
   v_user_id constant uuid := case
     when v_payload ->> 'user_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-      then v_payload ->> 'user_id'
+      then (v_payload ->> 'user_id')::uuid
   end;
   v_at constant timestamptz := to_timestamp(coalesce(
     case v_type

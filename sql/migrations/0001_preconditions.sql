@@ -3,6 +3,7 @@
 -- One message lists all of it, each with what to do about it.
 
 set local lock_timeout = '5s';
+set local statement_timeout = '10min';
 set local client_min_messages = warning;
 
 do $$

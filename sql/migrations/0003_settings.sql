@@ -11,6 +11,8 @@ create table if not exists session_approval.settings (
   block_pending_slots boolean not null default true,
   video_base_url text,
   refund_grace interval not null default '30 days',
+  -- Credits of one person are an integer in user_credits, too.
+  -- squawk-ignore prefer-bigint-over-int
   low_balance integer not null default 1,
   constraint settings_pkey primary key (only_row),
   constraint there_is_one_row_of_settings check (only_row),

@@ -1,18 +1,32 @@
 -- What a credit lot needs to be spent in the right order: whether it is active and until when.
 
-alter table public.user_credits
-  add column if not exists status text not null default 'active',
-  add column if not exists expires_at timestamptz,
-  add column if not exists credits_expired integer not null default 0;
+do $$
+begin
+  -- Noted as missing before, and still so.
+  if exists (
+    select
+    from session_approval.rollback_notes n
+    where n.kind = 'column'
+      and n.name like 'user_credits.%'
+      and not exists (
+        select
+        from pg_catalog.pg_attribute a
+        where a.attrelid = 'public.user_credits'::regclass
+          and a.attname = split_part(n.name, '.', 2)
+          and not a.attisdropped
+      )
+  ) then
+    perform session_approval.take_locks('access exclusive', 'public.user_credits');
+
+    alter table public.user_credits
+      add column if not exists status text not null default 'active',
+      add column if not exists expires_at timestamptz,
+      add column if not exists credits_expired integer not null default 0;
+  end if;
+end
+$$;
 
 comment on column public.user_credits.expires_at is
   'When the credits left in this lot stop paying; null never.';
 comment on column public.user_credits.credits_expired is
   'Credits of this lot that were written off when it expired.';
-
--- approve_session: the lots of one client.
-create index if not exists user_credits_user_id_idx on public.user_credits (user_id);
--- sweep_sessions: lots with credits left that have expired.
-create index if not exists user_credits_expires_at_idx
-  on public.user_credits (expires_at)
-  where credits_balance > 0;

@@ -7,7 +7,10 @@ create table if not exists session_approval.credit_ledger (
   user_id uuid,
   session_id uuid,
   kind text not null,
+  -- Credits of one lot are an integer in user_credits, too.
+  -- squawk-ignore prefer-bigint-over-int
   delta integer not null,
+  -- squawk-ignore prefer-bigint-over-int
   balance_after integer not null,
   actor_id uuid,
   reason text,
@@ -26,19 +29,43 @@ create table if not exists session_approval.credit_ledger (
   )
 );
 
--- Reconciling a lot, and the opening entry of a lot that has none yet.
-create index if not exists credit_ledger_lot_id_idx on session_approval.credit_ledger (lot_id, id);
--- get_credits: one client's history, newest first.
-create index if not exists credit_ledger_user_id_idx
-  on session_approval.credit_ledger (user_id, id desc);
--- A session is paid at most once and refunded at most once; the last line of defence behind the locks.
-create unique index if not exists credit_ledger_session_id_kind_idx
-  on session_approval.credit_ledger (session_id, kind)
-  where kind in ('approval', 'refund');
--- grant_credits: one reference of one source is one grant.
-create unique index if not exists credit_ledger_source_reference_idx
-  on session_approval.credit_ledger (source, reference)
-  where kind = 'grant';
+-- "create index if not exists" keeps writers out even where the index is there.
+do $$
+begin
+  -- Reconciling a lot, and the opening entry of a lot that has none yet.
+  if to_regclass('session_approval.credit_ledger_lot_id_idx') is null then
+    create index credit_ledger_lot_id_idx
+      on session_approval.credit_ledger (lot_id, id);
+  end if;
+
+  -- A lot opens once, whoever comes first: sql/online, or a change of its balance.
+  if to_regclass('session_approval.credit_ledger_lot_id_opening_idx') is null then
+    create unique index credit_ledger_lot_id_opening_idx
+      on session_approval.credit_ledger (lot_id)
+      where kind = 'opening';
+  end if;
+
+  -- get_credits: one client's history, newest first.
+  if to_regclass('session_approval.credit_ledger_user_id_idx') is null then
+    create index credit_ledger_user_id_idx
+      on session_approval.credit_ledger (user_id, id desc);
+  end if;
+
+  -- A session is paid at most once and refunded at most once; the last line of defence behind the locks.
+  if to_regclass('session_approval.credit_ledger_session_id_kind_idx') is null then
+    create unique index credit_ledger_session_id_kind_idx
+      on session_approval.credit_ledger (session_id, kind)
+      where kind in ('approval', 'refund');
+  end if;
+
+  -- grant_credits: one reference of one source is one grant.
+  if to_regclass('session_approval.credit_ledger_source_reference_idx') is null then
+    create unique index credit_ledger_source_reference_idx
+      on session_approval.credit_ledger (source, reference)
+      where kind = 'grant';
+  end if;
+end
+$$;
 
 revoke all on session_approval.credit_ledger from public, anon, authenticated, service_role;
 revoke all on sequence session_approval.credit_ledger_id_seq

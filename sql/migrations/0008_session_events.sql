@@ -12,9 +12,16 @@ create table if not exists session_approval.session_events (
   constraint session_events_pkey primary key (id)
 );
 
--- get_session: one session's history, in order.
-create index if not exists session_events_session_id_idx
-  on session_approval.session_events (session_id, id);
+-- "create index if not exists" keeps writers out even where the index is there.
+do $$
+begin
+  -- get_session: one session's history, in order.
+  if to_regclass('session_approval.session_events_session_id_idx') is null then
+    create index session_events_session_id_idx
+      on session_approval.session_events (session_id, id);
+  end if;
+end
+$$;
 
 revoke all on session_approval.session_events from public, anon, authenticated, service_role;
 revoke all on sequence session_approval.session_events_id_seq

@@ -34,18 +34,17 @@ comment on column session_approval.bookings.person_id is 'Its therapist, or its 
 comment on column session_approval.bookings.during is
   'From its start until just before its end, so that one session may begin when another ends.';
 
-alter table session_approval.settings
-  add column if not exists finish_after interval not null default '15 minutes',
-  add column if not exists refund_no_show boolean not null default false;
-
 do $$
 begin
   if not exists (
     select
-    from pg_catalog.pg_constraint c
-    where c.conname = 'finish_after_is_not_negative'
-      and c.conrelid = 'session_approval.settings'::regclass
+    from pg_catalog.pg_attribute a
+    where a.attrelid = 'session_approval.settings'::regclass
+      and a.attname = 'finish_after'
   ) then
+    alter table session_approval.settings
+      add column finish_after interval not null default '15 minutes',
+      add column refund_no_show boolean not null default false;
     alter table session_approval.settings
       add constraint finish_after_is_not_negative check (finish_after >= interval '0');
   end if;
@@ -57,8 +56,3 @@ comment on column session_approval.settings.finish_after is
   'joined it, no_show when nobody did.';
 comment on column session_approval.settings.refund_no_show is
   'Whether the sweep gives the credit back when nobody joined a session.';
-
--- sweep_sessions: approved sessions whose end has passed.
-create index if not exists sessions_end_time_approved_idx
-  on public.sessions (end_time)
-  where requires_approval and status in ('scheduled', 'confirmed', 'in_progress');

@@ -14,9 +14,16 @@ create table if not exists session_approval.video_events (
   )
 );
 
--- record_video_event: whether a session's meeting has ended; and who attended it, in order.
-create index if not exists video_events_session_id_idx
-  on session_approval.video_events (session_id, occurred_at);
+-- "create index if not exists" keeps writers out even where the index is there.
+do $$
+begin
+  -- record_video_event: whether a session's meeting has ended; and who attended it, in order.
+  if to_regclass('session_approval.video_events_session_id_idx') is null then
+    create index video_events_session_id_idx
+      on session_approval.video_events (session_id, occurred_at);
+  end if;
+end
+$$;
 
 revoke all on session_approval.video_events from public, anon, authenticated, service_role;
 grant select on session_approval.video_events to service_role;

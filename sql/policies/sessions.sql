@@ -5,9 +5,21 @@
 do $$
 begin
   if not (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.sessions'::regclass)
+    -- It stands already: making it anew would keep readers and writers out.
+    or exists (
+      select
+      from pg_catalog.pg_policies p
+      where (p.schemaname, p.tablename) = ('public', 'sessions')
+        and p.policyname = 'People see their own sessions'
+        and (p.permissive, p.roles, p.cmd) = ('PERMISSIVE', '{authenticated}', 'SELECT')
+        and p.qual = '((( SELECT auth.uid() AS uid) = user_id)'
+          ' OR (( SELECT auth.uid() AS uid) = therapist_id))'
+    )
   then
     return;
   end if;
+
+  perform session_approval.take_locks('access exclusive', 'public.sessions');
 
   drop policy if exists "People see their own sessions" on public.sessions;
   create policy "People see their own sessions"

@@ -4,11 +4,21 @@
 
 do $$
 begin
-  if not (
-    select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.user_credits'::regclass
-  ) then
+  if not (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.user_credits'::regclass)
+    -- It stands already: making it anew would keep readers and writers out.
+    or exists (
+      select
+      from pg_catalog.pg_policies p
+      where (p.schemaname, p.tablename) = ('public', 'user_credits')
+        and p.policyname = 'Clients see their own credits'
+        and (p.permissive, p.roles, p.cmd) = ('PERMISSIVE', '{authenticated}', 'SELECT')
+        and p.qual = '(( SELECT auth.uid() AS uid) = user_id)'
+    )
+  then
     return;
   end if;
+
+  perform session_approval.take_locks('access exclusive', 'public.user_credits');
 
   drop policy if exists "Clients see their own credits" on public.user_credits;
   create policy "Clients see their own credits"

@@ -27,13 +27,11 @@ comment on function session_approval.refuse_ledger_change() is
 
 revoke all on function session_approval.refuse_ledger_change() from public, anon, authenticated;
 
-drop trigger if exists append_only on session_approval.credit_ledger;
-create trigger append_only
+create or replace trigger append_only
 before update or delete on session_approval.credit_ledger
 for each row execute function session_approval.refuse_ledger_change();
 
-drop trigger if exists append_only_truncate on session_approval.credit_ledger;
-create trigger append_only_truncate
+create or replace trigger append_only_truncate
 before truncate on session_approval.credit_ledger
 for each statement execute function session_approval.refuse_ledger_change();
 

@@ -21,8 +21,6 @@ comment on function session_approval.fill_duration() is
 
 revoke all on function session_approval.fill_duration() from public, anon, authenticated;
 
-drop trigger if exists session_approval_duration on public.sessions;
-
 do $$
 begin
   if not exists (
@@ -37,10 +35,19 @@ begin
         'double precision'::regtype
       )
   ) then
+    if exists (
+      select
+      from pg_catalog.pg_trigger t
+      where t.tgrelid = 'public.sessions'::regclass
+        and t.tgname = 'session_approval_duration'
+    ) then
+      drop trigger session_approval_duration on public.sessions;
+    end if;
+
     return;
   end if;
 
-  create trigger session_approval_duration
+  create or replace trigger session_approval_duration
   before insert on public.sessions
   for each row
   when (new.requires_approval and new.duration_minutes is not null)

@@ -34,15 +34,13 @@ comment on function session_approval.record_session_event() is
 
 revoke all on function session_approval.record_session_event() from public, anon, authenticated;
 
-drop trigger if exists session_approval_event on public.sessions;
-create trigger session_approval_event
+create or replace trigger session_approval_event
 after update on public.sessions
 for each row
 when (old.status is distinct from new.status)
 execute function session_approval.record_session_event();
 
-drop trigger if exists session_approval_first_event on public.sessions;
-create trigger session_approval_first_event
+create or replace trigger session_approval_first_event
 after insert on public.sessions
 for each row execute function session_approval.record_session_event();
 

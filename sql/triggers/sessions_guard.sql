@@ -81,8 +81,7 @@ comment on function session_approval.guard_session() is
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 
-drop trigger if exists session_approval_guard on public.sessions;
-create trigger session_approval_guard
+create or replace trigger session_approval_guard
 before insert or update on public.sessions
 for each row
 when (current_user in ('anon', 'authenticated'))

@@ -27,20 +27,29 @@ comment on function session_approval.tell_people() is
 
 revoke all on function session_approval.tell_people() from public, anon, authenticated;
 
-drop trigger if exists session_approval_live on public.sessions;
-
 do $$
 begin
   if to_regprocedure('realtime.send(jsonb, text, text, boolean)') is null then
     return;
   end if;
 
-  create trigger session_approval_live
+  create or replace trigger session_approval_live
   after insert or update on public.sessions
   for each row execute function session_approval.tell_people();
 
   comment on trigger session_approval_live on public.sessions is
     'A session''s people learn of its changes by Supabase Realtime.';
+
+  if exists (
+    select
+    from pg_catalog.pg_policies p
+    where (p.schemaname, p.tablename, p.policyname)
+        = ('realtime', 'messages', 'People hear of their own sessions')
+      and (p.permissive, p.roles, p.cmd) = ('PERMISSIVE', '{authenticated}', 'SELECT')
+      and p.qual = '(realtime.topic() = (''session_approval:''::text || (( SELECT auth.uid() AS uid))::text))'
+  ) then
+    return;
+  end if;
 
   drop policy if exists "People hear of their own sessions" on realtime.messages;
   create policy "People hear of their own sessions"

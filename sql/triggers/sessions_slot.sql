@@ -92,13 +92,11 @@ revoke all on function session_approval.clear_slots() from public, anon, authent
 
 -- Their names come after those of the events' triggers, which read the note that the change was given before
 -- another change, of a proposal that is put away, is noted.
-drop trigger if exists session_approval_slot on public.sessions;
-create trigger session_approval_slot
+create or replace trigger session_approval_slot
 after insert or delete on public.sessions
 for each row execute function session_approval.keep_slot();
 
-drop trigger if exists session_approval_slot_change on public.sessions;
-create trigger session_approval_slot_change
+create or replace trigger session_approval_slot_change
 after update on public.sessions
 for each row
 when (
@@ -112,8 +110,7 @@ when (
 )
 execute function session_approval.keep_slot();
 
-drop trigger if exists session_approval_slot_truncate on public.sessions;
-create trigger session_approval_slot_truncate
+create or replace trigger session_approval_slot_truncate
 after truncate on public.sessions
 for each statement execute function session_approval.clear_slots();
 
@@ -126,12 +123,14 @@ comment on trigger session_approval_slot_truncate on public.sessions is
 
 -- What an earlier release or attempt left gets its slots; creating the triggers above has locked out every
 -- writer until this transaction ends. Of two that overlap the approved one, then the older, gets the slot.
+-- sql/online does it afterwards, session by session.
 insert into session_approval.bookings (session_id, person_id, during)
 select h.id, person.id, tstzrange(h.start_time, h.end_time)
 from session_approval.held_sessions h
 join public.sessions s on s.id = h.id
 cross join lateral (values (h.therapist_id), (h.user_id)) person (id)
-where s.requires_approval
+where current_setting('session_approval.online', true) is distinct from 'on'
+  and s.requires_approval
   and h.start_time < h.end_time
   and h.end_time > now()
   and person.id is not null

@@ -27,8 +27,7 @@ comment on function session_approval.guard_credits() is
 
 revoke all on function session_approval.guard_credits() from public, anon, authenticated;
 
-drop trigger if exists session_approval_guard on public.user_credits;
-create trigger session_approval_guard
+create or replace trigger session_approval_guard
 before insert or update or delete or truncate on public.user_credits
 for each statement execute function session_approval.guard_credits();
 

@@ -3,6 +3,10 @@
 --
 -- Our functions say beforehand what the change is for (note_credit_entry). A change without a note is
 -- 'external': its actor is the token's subject if there is one, its source the database role.
+--
+-- In the ledger a lot's entries add up to its balance at every commit, from its first entry on: a lot that
+-- was there before the ledger, and that an install under way has not come to yet, is opened by its first
+-- change.
 
 create or replace function session_approval.record_credit_entry()
 returns trigger
@@ -23,6 +27,16 @@ begin
       'kind', 'external', 'actor_id', auth.uid(), 'source', session_approval.acting_role());
   else
     perform set_config('session_approval.credit_entry', '', true);
+  end if;
+
+  -- A lot that the ledger does not know yet opens with what was in it.
+  if tg_op <> 'INSERT' then
+    insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
+    select old.id, old.user_id, 'opening', v_before, v_before
+    where not exists (
+      select from session_approval.credit_ledger e where e.lot_id = old.id
+    )
+    on conflict do nothing;
   end if;
 
   insert into session_approval.credit_ledger (
@@ -53,6 +67,16 @@ security definer
 set search_path = ''
 as $$
 begin
+  insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
+  select l.id, l.user_id, 'opening', found.credits, found.credits
+  from public.user_credits l
+  cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
+  where not exists (
+    select from session_approval.credit_ledger e where e.lot_id = l.id
+  )
+  order by l.id
+  on conflict do nothing;
+
   insert into session_approval.credit_ledger (
     lot_id, user_id, kind, delta, balance_after, actor_id, source
   )
@@ -75,14 +99,12 @@ comment on function session_approval.record_truncated_credits() is
 revoke all on function session_approval.record_credit_entry() from public, anon, authenticated;
 revoke all on function session_approval.record_truncated_credits() from public, anon, authenticated;
 
-drop trigger if exists session_approval_ledger on public.user_credits;
-create trigger session_approval_ledger
+create or replace trigger session_approval_ledger
 after insert or delete on public.user_credits
 for each row execute function session_approval.record_credit_entry();
 
 -- Not "update of credits_balance": that would miss a balance that another trigger changes.
-drop trigger if exists session_approval_ledger_change on public.user_credits;
-create trigger session_approval_ledger_change
+create or replace trigger session_approval_ledger_change
 after update on public.user_credits
 for each row
 when (
@@ -90,8 +112,7 @@ when (
 )
 execute function session_approval.record_credit_entry();
 
-drop trigger if exists session_approval_ledger_truncate on public.user_credits;
-create trigger session_approval_ledger_truncate
+create or replace trigger session_approval_ledger_truncate
 before truncate on public.user_credits
 for each statement execute function session_approval.record_truncated_credits();
 
@@ -103,13 +124,15 @@ comment on trigger session_approval_ledger_truncate on public.user_credits is
   'Lots removed by TRUNCATE leave their rows in session_approval.credit_ledger.';
 
 -- The lots found at install get their opening rows; creating the triggers above has locked out every writer
--- until this transaction ends, so that no change falls between the two.
+-- until this transaction ends, so that no change falls between the two. sql/online does it afterwards, in
+-- batches; a lot that is changed before its turn is opened by its trigger.
 insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
 select
   l.id, l.user_id, 'opening', found.credits, found.credits
 from public.user_credits l
 cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
-where not exists (
-  select from session_approval.credit_ledger e where e.lot_id = l.id
-)
+where current_setting('session_approval.online', true) is distinct from 'on'
+  and not exists (
+    select from session_approval.credit_ledger e where e.lot_id = l.id
+  )
 order by l.created_at, l.id;

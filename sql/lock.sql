@@ -1,0 +1,8 @@
+-- From here to the end nobody writes sessions or credits. It comes last, before the triggers, so that it is
+-- short.
+
+do $$
+begin
+  perform session_approval.take_locks('share row exclusive', 'public.sessions', 'public.user_credits');
+end
+$$;

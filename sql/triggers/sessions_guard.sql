@@ -2,8 +2,9 @@
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
 -- What is left to those roles: the changes of status that session_approval.transitions leaves to them, and to
--- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do;
--- its client may not, who could move it to where cancelling is free again.
+-- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do.
+-- Nobody else may: its client, or a second account of theirs where there is no row security, could move it to
+-- where cancelling is free again.
 --
 -- The trigger's condition sees the role that writes: a person's when the write came straight from one, the
 -- functions' owner when it came from a function.
@@ -53,7 +54,7 @@ begin
       )
     )
     or (
-      (old.status = 'pending_approval' or coalesce(auth.uid() = old.user_id, true))
+      (old.status = 'pending_approval' or (auth.uid() = old.therapist_id) is not true)
       and (old.start_time, old.end_time, old.duration_minutes)
         is distinct from (new.start_time, new.end_time, new.duration_minutes)
     )
@@ -76,8 +77,8 @@ end
 $$;
 
 comment on function session_approval.guard_session() is
-  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or as its '
-  'client, or change who it belongs to and what paid for it.';
+  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or not as '
+  'its therapist, or change who it belongs to and what paid for it.';
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 

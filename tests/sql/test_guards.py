@@ -226,13 +226,19 @@ def test_what_an_approval_left_behind_stays(
             write(db, person, approved, **columns)
 
 
-def test_a_client_cannot_move_a_paid_session_into_the_time_of_free_cancellation(
-    db: Connection, therapist: Person, client: Person, approved: Row, refused: Refused
+def test_nobody_but_its_therapist_moves_a_paid_session_into_the_time_of_free_cancellation(
+    db: Connection,
+    therapist: Person,
+    client: Person,
+    stranger: Person,
+    approved: Row,
+    refused: Refused,
 ) -> None:
     later = {"start_time": "tomorrow 10:00+00", "end_time": "tomorrow 10:30+00"}
 
-    with refused(403, "AUTHORIZATION_ERROR"):
-        write(db, client, approved, **later)
+    for person in (client, stranger, add_person(db, "therapist")):
+        with refused(403, "AUTHORIZATION_ERROR"):
+            write(db, person, approved, **later)
     with refused(403, "AUTHORIZATION_ERROR"):
         write(db, None, approved, "anon", **later)
 

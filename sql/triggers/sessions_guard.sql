@@ -83,11 +83,34 @@ comment on function session_approval.guard_session() is
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 
 drop trigger if exists session_approval_guard on public.sessions;
-create trigger session_approval_guard
-before insert or update on public.sessions
-for each row
-when (current_user in ('anon', 'authenticated'))
-execute function session_approval.guard_session();
+
+-- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
+-- be service_role or the table's owner, who is named here since a condition cannot ask for it.
+do $$
+begin
+  execute format(
+    'create trigger session_approval_guard
+     before insert or update on public.sessions
+     for each row
+     when (
+       current_user in (''anon'', ''authenticated'')
+       or (
+         (
+           pg_has_role(current_user, ''authenticated'', ''usage'')
+           or pg_has_role(current_user, ''anon'', ''usage'')
+         )
+         and not pg_has_role(current_user, ''service_role'', ''member'')
+         and not pg_has_role(current_user, %L, ''member'')
+       )
+     )
+     execute function session_approval.guard_session()',
+    (
+      select pg_catalog.pg_get_userbyid(c.relowner)
+      from pg_catalog.pg_class c
+      where c.oid = 'public.sessions'::regclass
+    ));
+end
+$$;
 
 comment on trigger session_approval_guard on public.sessions is
   'Sessions that need approval are moved by their functions only.';

@@ -5,7 +5,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from psycopg import sql
 
+from scripts.local import ROOT
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -16,6 +18,7 @@ from tests.people import (
     approve,
     balances,
     call,
+    call_as,
     change,
     contents,
     events,
@@ -437,6 +440,68 @@ def test_approving_works_with_the_guards_in_place(
     assert approved["status"] == "scheduled"
 
 
+# Roles of the application's own.
+
+
+@pytest.fixture
+def coach(db: Connection) -> str:
+    """A role that inherits authenticated: what a project's tokens may say in their claim "role"."""
+    name = f"coach_{uuid4().hex[:8]}"
+    db.execute(sql.SQL("create role {} inherit").format(sql.Identifier(name)))
+    db.execute(sql.SQL("grant authenticated to {}").format(sql.Identifier(name)))
+    return name
+
+
+def test_a_role_that_inherits_a_persons_is_held_by_the_guards_like_it(
+    db: Connection, client: Person, therapist: Person, pending: Row, coach: str, refused: Refused
+) -> None:
+    lot = give_credits(db, client, 2)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        write(db, client, pending, coach, status="scheduled")
+    with refused(403, "AUTHORIZATION_ERROR"), act_as(db, client, coach):
+        insert_session(db, therapist, client, status="pending_approval")
+    with refused(403, "AUTHORIZATION_ERROR"), act_as(db, client, coach):
+        change(db, "user_credits", lot, credits_balance=9)
+    with refused(403, "AUTHORIZATION_ERROR"), act_as(db, client, coach):
+        db.execute("truncate public.user_credits")
+    [approved] = call_as(
+        *(db, coach, client, "approve_session_and_deduct_credit"), p_session_id=pending["id"]
+    )
+
+    assert approved["status"] == "scheduled"
+    assert balances(db, client) == [1]
+
+
+@pytest.mark.parametrize("beside", ["service_role", "the owner"])
+def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
+    db: Connection, client: Person, pending: Row, coach: str, beside: str
+) -> None:
+    owner = f"owner_{uuid4().hex[:8]}"
+    if beside == "the owner":
+        db.execute(sql.SQL("create role {}").format(sql.Identifier(owner)))
+        db.execute(sql.SQL("grant create on schema public to {}").format(sql.Identifier(owner)))
+        for table in ("sessions", "user_credits"):
+            db.execute(
+                sql.SQL("alter table public.{} owner to {}").format(
+                    sql.Identifier(table), sql.Identifier(owner)
+                )
+            )
+        # As an install by that owner makes it.
+        file = (ROOT / "sql" / "triggers" / "sessions_guard.sql").read_text()
+        db.execute(sql.SQL(file))  # type: ignore[arg-type]
+    else:
+        owner = beside
+    db.execute(sql.SQL("grant {} to {}").format(sql.Identifier(owner), sql.Identifier(coach)))
+    lot = give_credits(db, client, 2)
+
+    with act_as(db, None, coach):
+        change(db, "sessions", pending["id"], status="scheduled")
+        change(db, "user_credits", lot, credits_balance=7)
+
+    assert balances(db, client) == [7]
+
+
 # The server and the owner.
 
 
@@ -523,6 +588,12 @@ def test_nothing_of_the_same_name_elsewhere_on_the_search_path_is_used(
             f"create operator decoy.{name} (function = decoy.{function},"
             f" leftarg = {type_name}, rightarg = {type_name})"
         )
+    for signature in ("now() returns timestamptz", "gen_random_uuid() returns uuid"):
+        for schema in ("public", "pg_temp"):
+            db.execute(
+                f"create function {schema}.{signature} language plpgsql"
+                " as 'begin raise exception ''a decoy was called''; end'"
+            )
     db.execute("grant all on schema decoy to authenticated")
     db.execute("grant all on all tables in schema decoy to authenticated")
     db.execute("set local search_path = decoy, pg_temp, public, pg_catalog")

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from psycopg import sql
 
@@ -625,3 +626,23 @@ def test_the_decoys_of_the_test_before_would_be_noticed(db: Connection) -> None:
     [found] = db.execute("select now() as answer").fetchall()
 
     assert found["answer"] == 1
+
+
+def test_without_the_right_to_temporary_objects_nothing_takes_the_place_of_a_type(
+    db: Connection, client: Person, pending: Row
+) -> None:
+    make = "create domain pg_temp.uuid as pg_catalog.uuid check (false)"
+    give_credits(db, client)
+    with pytest.raises(psycopg.errors.CheckViolation), act_as(db, client):
+        db.execute(f"{make}; select public.get_credits()")  # the gap that docs/install.md tells of
+    [database] = db.execute("select current_database() as name").fetchall()
+    db.execute(
+        sql.SQL("revoke temporary on database {} from public").format(
+            sql.Identifier(database["name"])
+        )
+    )
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction(), act_as(db, client):
+        db.execute(make)
+
+    assert approve(db, client, pending)["status"] == "scheduled"

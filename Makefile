@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint apply doctor bench bench-install torture bundle token reset
+.PHONY: help run test check lint apply doctor bench bench-install torture bundle lock audit token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -52,8 +52,15 @@ bench: $(READY) ## measure approvals beside the same statements by hand, then li
 bench-install: $(READY) ## measure both installs on a million sessions under writes: waits by lock, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)
 
-torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests
+torture: $(READY) ## prove at full size: a model and a storm for the credits, a crowd for the answers
 	@$(BIN)/python -m scripts.torture $(ARGS)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql
 	@$(BIN)/python -m scripts.bundle
+
+lock: $(READY) ## write requirements.lock anew: the newest versions within requirements.txt, with their hashes
+	@$(BIN)/uv pip compile requirements.txt --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --custom-compile-command "make lock" --output-file requirements.lock
+
+audit: $(READY) ## ask whether a known vulnerability touches requirements.lock
+	@$(BIN)/python -m scripts.audit $(ARGS)

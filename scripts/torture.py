@@ -12,16 +12,19 @@ from scripts.local import ROOT
 _PROOFS = {
     "the model": "tests/property/test_credits_model.py",
     "the storm": "tests/property/test_credits_concurrently.py",
+    "the crowd": "tests/api/test_crowd.py",
 }
 
 
 def main() -> int:
-    """Run both proofs, say how each went; 0 when both hold."""
+    """Run the proofs, say how each went; 0 when all hold."""
     parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
     parser.add_argument("--runs", type=int, default=500, help="of the model (%(default)s)")
     parser.add_argument("--steps", type=int, default=50, help="of each run (%(default)s)")
     parser.add_argument("--operations", type=int, default=10_000, help="of the storm (%(default)s)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="of the storm")
+    parser.add_argument("--calls", type=int, default=500, help="of 32 in the crowd (%(default)s)")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="of both")
+    parser.add_argument("--only", choices=[name.split()[1] for name in _PROOFS], help="this one")
     parser.add_argument("--minutes", type=float, default=20, help="at most (%(default)s)")
     given = parser.parse_args()
     deadline = time.monotonic() + given.minutes * 60
@@ -31,17 +34,21 @@ def main() -> int:
         "MODEL_STEPS": str(given.steps),
         "STORM_OPERATIONS": str(given.operations),
         "STORM_SEED": str(given.seed),
+        "CROWD_CALLS": str(given.calls),
+        "CROWD_SEED": str(given.seed),
     }
     print(
-        f"{given.runs} runs of {given.steps} steps, then {given.operations} operations "
-        f"(--seed {given.seed}), {given.minutes:g} minutes at most."
+        f"{given.runs} runs of {given.steps} steps, {given.operations} operations, 32 threads of "
+        f"{given.calls} calls (--seed {given.seed}), {given.minutes:g} minutes at most."
     )
     for name, file in _PROOFS.items():
+        if given.only and name != f"the {given.only}":
+            continue
         print(f"\n{name}:", flush=True)
         began = time.monotonic()
         try:
             ended = subprocess.run(
-                [sys.executable, "-m", "pytest", file],
+                [sys.executable, "-m", "pytest", "-rP", file],
                 cwd=ROOT,
                 env=environment,
                 timeout=max(deadline - began, 1),

@@ -54,9 +54,18 @@ class PostgREST:
     """One PostgREST process on 127.0.0.1."""
 
     def __init__(
-        self, database_url: str, jwt_secret: str, log: Path, port: int | None = None
+        self,
+        database_url: str,
+        jwt_secret: str,
+        log: Path,
+        port: int | None = None,
+        *,
+        tx_end: str = "commit",
     ) -> None:
-        """Name the database, as the role authenticator, and the secret that signs tokens."""
+        """Name the database, as the role authenticator, and the secret that signs tokens.
+
+        With tx_end="rollback" every request is undone once it is answered.
+        """
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._admin = free_port()
@@ -67,6 +76,7 @@ class PostgREST:
             "PGRST_DB_SCHEMAS": "public",
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_DB_POOL": "20",
+            "PGRST_DB_TX_END": tx_end,
             "PGRST_JWT_SECRET": jwt_secret,
             "PGRST_SERVER_HOST": "127.0.0.1",
             "PGRST_SERVER_PORT": str(self.port),

@@ -2,21 +2,38 @@
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
 -- What is left to those roles: the changes of status that session_approval.transitions leaves to them, and to
--- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do;
--- its client may not, who could move it to where cancelling is free again.
+-- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do.
+-- Nobody else may: its client, or a second account of theirs where there is no row security, could move it to
+-- where cancelling is free again.
 --
--- The trigger's condition sees the role that writes: a person's when the write came straight from one, the
--- functions' owner when it came from a function.
+-- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
+-- be service_role or the table's owner.
+--
+-- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
 --
 -- Refusals: 403 AUTHORIZATION_ERROR.
 
 create or replace function session_approval.guard_session()
 returns trigger
 language plpgsql
-security definer
+security invoker
 set search_path = ''
 as $$
 begin
+  if current_user not in ('anon', 'authenticated') then
+    if pg_has_role(current_user, 'service_role', 'member')
+      or not (pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage'))
+    then
+      return new;
+    end if;
+
+    if pg_has_role(
+      current_user, (select c.relowner from pg_catalog.pg_class c where c.oid = tg_relid), 'member')
+    then
+      return new;
+    end if;
+  end if;
+
   if tg_op = 'INSERT' then
     if new.requires_approval
       or new.status = 'pending_approval'
@@ -53,7 +70,7 @@ begin
       )
     )
     or (
-      (old.status = 'pending_approval' or coalesce(auth.uid() = old.user_id, true))
+      (old.status = 'pending_approval' or (auth.uid() = old.therapist_id) is not true)
       and (old.start_time, old.end_time, old.duration_minutes)
         is distinct from (new.start_time, new.end_time, new.duration_minutes)
     )
@@ -76,16 +93,14 @@ end
 $$;
 
 comment on function session_approval.guard_session() is
-  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or as its '
-  'client, or change who it belongs to and what paid for it.';
+  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or not as '
+  'its therapist, or change who it belongs to and what paid for it.';
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 
 create or replace trigger session_approval_guard
 before insert or update on public.sessions
-for each row
-when (current_user in ('anon', 'authenticated'))
-execute function session_approval.guard_session();
+for each row execute function session_approval.guard_session();
 
 comment on trigger session_approval_guard on public.sessions is
   'Sessions that need approval are moved by their functions only.';

@@ -1,5 +1,8 @@
 -- Credits are money: nobody with a person's token writes them, whatever grants and policies let through.
 --
+-- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
+-- be service_role or the table's owner.
+--
 -- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
 --
 -- Refusals: 403 AUTHORIZATION_ERROR.
@@ -11,19 +14,29 @@ security invoker
 set search_path = ''
 as $$
 begin
-  if current_user in ('anon', 'authenticated') then
-    raise sqlstate 'PT403' using
-      message = 'Credits are changed by the server only',
-      hint = 'AUTHORIZATION_ERROR',
-      detail = 'null';
+  if current_user not in ('anon', 'authenticated') then
+    if pg_has_role(current_user, 'service_role', 'member')
+      or not (pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage'))
+    then
+      return null;
+    end if;
+
+    if pg_has_role(
+      current_user, (select c.relowner from pg_catalog.pg_class c where c.oid = tg_relid), 'member')
+    then
+      return null;
+    end if;
   end if;
 
-  return null;
+  raise sqlstate 'PT403' using
+    message = 'Credits are changed by the server only',
+    hint = 'AUTHORIZATION_ERROR',
+    detail = 'null';
 end
 $$;
 
 comment on function session_approval.guard_credits() is
-  'Refuses (403) every direct write of credits by anon or authenticated.';
+  'Refuses (403) every direct write of credits by anon, authenticated and roles that inherit them.';
 
 revoke all on function session_approval.guard_credits() from public, anon, authenticated;
 

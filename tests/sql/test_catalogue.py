@@ -4,12 +4,8 @@ import re
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from scripts.local import ROOT, database
-from tests import people
 from tests.people import Connection
-from tests.servers import Server
 
 DOORS = {
     "approve_session_and_deduct_credit",
@@ -145,123 +141,6 @@ def test_no_function_has_two_signatures(db: Connection) -> None:
     names = Counter((f["schema"], f["name"]) for f in functions)
 
     assert [name for name, count in names.items() if count > 1] == []
-
-
-# Privileges.
-
-
-def executable(db: Connection, role: str) -> set[tuple[str, str]]:
-    """Return the functions of ours that a role can execute."""
-    found = db.execute(
-        f"select schema, name from ({OUR_FUNCTIONS}) f"
-        " where has_function_privilege(%s, f.oid, 'execute')",
-        (role,),
-    )
-    return {(f["schema"], f["name"]) for f in found}
-
-
-def touchable(db: Connection, role: str) -> list[str]:
-    """Return the relations of ours that a role has any privilege on."""
-    found = db.execute(
-        f"""
-        select name
-        from ({OUR_RELATIONS}) c
-        where case kind
-          when 'S' then has_sequence_privilege(%(role)s, c.oid, 'select, usage, update')
-          else has_any_column_privilege(%(role)s, c.oid, 'select, insert, update, references')
-            or has_table_privilege(%(role)s, c.oid, 'delete, truncate, trigger')
-        end
-        order by name
-        """,
-        {"role": role},
-    )
-    return [relation["name"] for relation in found]
-
-
-def assert_privileges_are_as_they_should_be(db: Connection) -> None:
-    """Nothing for anonymous callers, the doors and their rooms for everybody else."""
-    usable = {
-        role: db.execute(
-            "select has_schema_privilege(%s, 'session_approval', 'usage') as answer,"
-            " has_schema_privilege(%s, 'session_approval', 'create') as creates",
-            (role, role),
-        ).fetchall()
-        for role in ("anon", "authenticated")
-    }
-    assert usable == {
-        "anon": [{"answer": False, "creates": False}],
-        "authenticated": [{"answer": True, "creates": False}],
-    }
-    assert executable(db, "anon") == set()
-    assert executable(db, "authenticated") == {
-        (schema, door) for door in DOORS for schema in ("public", "session_approval")
-    }
-    assert executable(db, "service_role") >= {
-        (schema, door) for door in DOORS | SERVER_DOORS for schema in ("public", "session_approval")
-    }
-    for role in ("anon", "authenticated"):
-        assert touchable(db, role) == []
-    for_everybody = db.execute(
-        f"select name from ({OUR_FUNCTIONS}) f cross join aclexplode(coalesce(f.proacl,"
-        " acldefault('f', 10))) a where a.grantee = 0"
-    ).fetchall()
-    assert for_everybody == []
-
-
-def test_people_reach_the_doors_and_nothing_else(db: Connection) -> None:
-    assert_privileges_are_as_they_should_be(db)
-
-
-def test_the_server_reads_settings_and_history_and_changes_only_settings(db: Connection) -> None:
-    assert touchable(db, "service_role") == [
-        "bookings",
-        "credit_ledger",
-        "session_events",
-        "settings",
-        "transitions",
-        "video_events",
-    ]
-    writable = [
-        relation["name"]
-        for relation in db.execute(OUR_RELATIONS).fetchall()
-        if relation["kind"] != "S"
-        and db.execute(
-            "select has_any_column_privilege('service_role', %(oid)s, 'insert, update')"
-            " or has_table_privilege('service_role', %(oid)s, 'delete, truncate') as answer",
-            relation,
-        ).fetchall()
-        == [{"answer": True}]
-    ]
-    assert writable == ["settings"]
-
-
-@pytest.mark.parametrize("scope", ["in schema public", ""], ids=["in public", "everywhere"])
-def test_privileges_come_out_the_same_where_a_project_grants_everything_by_default(
-    server: Server, scope: str
-) -> None:
-    name = f"test_defaults_{'public' if scope else 'all'}"
-    address = server.create(name, "template0")
-    try:
-        database.apply(address, [database.SUPABASE])
-        with people.connect(address) as db:
-            for kind in ("tables", "functions", "sequences"):
-                db.execute(
-                    f"alter default privileges {scope} grant all on {kind}"
-                    " to anon, authenticated, service_role"
-                )
-        database.apply(address, [database.STARTER, database.INSTALL])
-        with people.connect(address) as db:
-            assert_privileges_are_as_they_should_be(db)
-            for table in ("users", "sessions", "user_credits"):
-                [granted] = db.execute(
-                    "select has_any_column_privilege('anon', %(t)s, 'select, insert, update')"
-                    " or has_any_column_privilege('authenticated', %(t)s, 'insert, update')"
-                    " or has_table_privilege('authenticated', %(t)s, 'delete, truncate') as answer",
-                    {"t": f"public.{table}"},
-                ).fetchall()
-                assert granted["answer"] is False, table
-    finally:
-        server.drop(name)
 
 
 # Comments and indexes.

@@ -1,0 +1,272 @@
+"""The matrix of tests/matrix.txt by HTTP: what a curious user of supabase-js reaches."""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import jwt
+import pytest
+
+from scripts.local.postgrest import PostgREST
+from tests import matrix, people
+from tests.api.conftest import SECRET
+from tests.matrix import ACTORS, PROJECTS, Project, World
+from tests.servers import Server
+
+NEW, OPEN = PROJECTS["new"], PROJECTS["older, security off"]
+OF_A_HALF = {"client_A", "therap_B", "inactive"}
+CURIOUS_PEOPLE = [*sorted(OF_A_HALF), "anon", "partner", "no_sub"]
+
+
+@pytest.fixture(scope="module", params=[NEW, OPEN], ids=["new", "older, security off"])
+def project(request: pytest.FixtureRequest) -> Project:
+    """A kind of project: the most closed and the most open."""
+    kind: Project = request.param
+    return kind
+
+
+@pytest.fixture(scope="module")
+def world_and_url(
+    server: Server, project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, str]]:
+    """The pairs of people there, and a PostgREST that undoes whatever it is asked to do."""
+    yield from _served(project, server, tmp_path_factory)
+
+
+def _served(
+    project: Project, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[World, str]]:
+    with project.database(server) as address:
+        with people.connect(address) as db:
+            world = matrix.populate(db)
+        name = urlsplit(address).path.lstrip("/")
+        log = tmp_path_factory.mktemp("postgrest") / "log"
+        rest = PostgREST(server.uri(name, "authenticator"), SECRET, log, tx_end="rollback")
+        rest.start()
+        yield world, rest.url
+        rest.stop()
+
+
+def lines(project: Project) -> list[matrix.Line]:
+    """Return the rows that HTTP has words for; the doors once, for they are the same everywhere."""
+    sections = ["reach"] if project is NEW else []
+    found = matrix.lines(*sections, f"reach: {project.reach}")
+    return [line for line in found if not line.what.startswith("truncate")]
+
+
+@pytest.mark.parametrize("actor", ACTORS)
+def test_everybody_reaches_by_http_what_the_table_says(
+    world_and_url: tuple[World, str], project: Project, actor: str
+) -> None:
+    world, url = world_and_url
+    wrong = []
+
+    with matrix.by_http(url, SECRET, world.claims(actor)) as attempt:
+        for line in lines(project):
+            expected = line.cells[ACTORS.index(actor)]
+            # One column of each kind: SQL tries them all.
+            what = " ".join(line.what.split()[: 5 if " each " in line.what else None])
+            for label, found in matrix.outcome(world, actor, what, attempt).items():
+                if found != expected:
+                    wrong.append(f"{label}: {found}, and not {expected}")
+
+    assert wrong == []
+
+
+# Beyond the verbs: what else a curious user finds in PostgREST's address line and headers.
+
+
+@pytest.fixture(scope="module")
+def closed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+    """The pairs of people in a new project, and its PostgREST."""
+    yield from _served(NEW, server, tmp_path_factory)
+
+
+def asking(world: World, url: str, actor: str) -> httpx.Client:
+    """Return a client with somebody's token."""
+    claims = world.claims(actor)
+    headers = {"apikey": "sb_publishable_test"}
+    if actor != "anon":
+        headers["Authorization"] = f"Bearer {jwt.encode(claims, SECRET, 'HS256')}"
+    return httpx.Client(base_url=url, headers=headers, timeout=30)
+
+
+CLIENT = "client:users!sessions_user_id_fkey(*)"
+THERAPIST = "therapist:users!sessions_therapist_id_fkey(*)"
+MINE = "sessions!sessions_user_id_fkey(*)"
+GIVEN = "sessions!sessions_therapist_id_fkey(*)"
+
+# Reading: nothing of a half that is not theirs may come back, however it is asked for.
+CURIOUS = [
+    "/sessions?select=*",
+    "/users?select=*",
+    "/user_credits?select=*",
+    f"/sessions?select=*,{CLIENT},{THERAPIST}",
+    f"/sessions?select=*,{CLIENT.replace('(', '!inner(')}",
+    f"/users?select=*,user_credits(*),{MINE},given:{GIVEN}",
+    f"/user_credits?select=*,users(*,{MINE.replace('(*)', '(*,' + THERAPIST + ')')})",
+    "/sessions?select=*,...users!sessions_therapist_id_fkey(email,full_name)",
+    "/sessions?or=(user_id.not.is.null,therapist_id.not.is.null)",
+    "/sessions?not.and=(user_id.is.null,notes.is.null)",
+    "/users?or=(is_active.is.false,email.like.*example.org,user_type.eq.therapist)",
+    "/user_credits?credits_balance=gte.0&order=credits_balance.desc",
+    "/sessions?select=user_id,notes&order=notes.asc&limit=1000&offset=0",
+    "/sessions?select=notes,credit_lot_id,request_key,session_url",
+    "/sessions?select=whole:notes::text,count:id::text",
+    "/sessions?select=count()",
+    "/users?select=email.max()",
+    "/rpc/list_sessions?select=*,users(*)",
+    "/rpc/list_sessions?or=(id.not.is.null,user_id.not.is.null)",
+    "/rpc/list_sessions?p_limit=100&status=neq.x",
+    "/rpc/list_pending_sessions?select=*,sessions(*)",
+    "/rpc/get_credits?select=*,user_credits(*)",
+    "/rpc/get_credits?user_id=not.is.null",
+    "/",
+]
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"Accept": "text/csv"},
+    {"Accept": "application/vnd.pgrst.object+json"},
+    {"Accept": "application/vnd.pgrst.plan+json; options=analyze|verbose"},
+    {"Prefer": "count=exact, handling=lenient, timezone=UTC"},
+    {"Range": "0-1000", "Range-Unit": "items"},
+    {"Role": "service_role", "X-Role": "service_role", "apikey": "service_role"},
+]
+
+
+@pytest.mark.parametrize("actor", CURIOUS_PEOPLE)
+def test_however_they_ask_nobody_is_told_anything_of_somebody_elses(
+    closed: tuple[World, str], actor: str
+) -> None:
+    world, url = closed
+    mine, _ = world.mine_and_theirs(actor)
+    theirs = [half for half in world.halves.values() if half is not mine or actor not in OF_A_HALF]
+    told, seen = [], 0
+
+    with asking(world, url, actor) as http:
+        for path in CURIOUS:
+            for headers in HEADERS:
+                answer = http.get(path, headers=headers)
+                seen += mine.is_in(answer.text)
+                if any(half.is_in(answer.text + str(answer.headers)) for half in theirs):
+                    told.append((path, headers, answer.text))
+
+    assert told == []
+    assert (seen > 20) == (actor in OF_A_HALF)
+
+
+def test_counting_counts_what_is_ones_own_alone(closed: tuple[World, str]) -> None:
+    world, url = closed
+    counted = {}
+
+    for actor in ("client_A", "therap_B", "partner", "no_sub", "service"):
+        with asking(world, url, actor) as http:
+            for path in ("/sessions", "/user_credits", "/sessions?notes=like.*of*"):
+                answer = http.get(path, headers={"Prefer": "count=exact", "Range": "0-0"})
+                total = answer.headers["Content-Range"].rpartition("/")[2]
+                counted.setdefault(actor, []).append(int(total))
+
+    assert counted == {
+        "client_A": [3, 1, 3],
+        "therap_B": [3, 0, 3],
+        "partner": [0, 0, 0],
+        "no_sub": [0, 0, 0],
+        "service": [9, 3, 9],
+    }
+
+
+@pytest.mark.parametrize("actor", ["anon", "client_A", "service"])
+def test_nothing_behind_the_doors_has_an_address(closed: tuple[World, str], actor: str) -> None:
+    world, url = closed
+    there = [line.what.split()[:2] for line in matrix.lines("privileges")]
+    names = [(kind, name.rstrip(":").rpartition(".")) for kind, name in there]
+    behind = [(kind, parts[2]) for kind, parts in names if parts[0] == "session_approval"]
+    doors = {parts[2] for _, parts in names if parts[0] == "public"}
+
+    with asking(world, url, actor) as http:
+        for kind, name in behind:
+            path = f"/rpc/{name}" if kind == "function" else f"/{name}"
+            for headers in ({"Accept-Profile": "session_approval"}, {}):
+                if not headers and name in doors:
+                    continue  # a door has its room's name
+                answer = http.get(path, headers=headers)
+                assert answer.status_code == (406 if headers else 404), (path, answer.text)
+        answer = http.post("/rpc/version", json={}, headers={"Content-Profile": "session_approval"})
+        assert answer.status_code == 406
+    assert len(behind) > 80
+
+
+def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_more(
+    closed: tuple[World, str],
+) -> None:
+    world, url = closed
+    lines = matrix.lines("privileges", "privileges: new project")
+    doors = {
+        role: {
+            f"/rpc/{line.what.partition('public.')[2]}"
+            for line in lines
+            if line.what.startswith("function public.") and line.cells[column] == "X"
+        }
+        for column, role in enumerate(matrix.ROLES)
+    }
+    tables = {"/", "/users", "/sessions", "/user_credits"}
+
+    for actor, expected in {
+        "anon": {"/"},
+        "client_A": tables | doors["people"],
+        "nobody": tables | doors["people"],
+        "service": tables | doors["service"],
+    }.items():
+        with asking(world, url, actor) as http:
+            described = http.get("/", headers={"Accept": "application/openapi+json"}).json()
+        assert set(described["paths"]) == expected, actor
+
+
+def test_a_write_that_returns_or_merges_is_refused_like_any_other(
+    closed: tuple[World, str],
+) -> None:
+    world, url = closed
+    mine, theirs = world.mine_and_theirs("client_A")
+    merging = {"Prefer": "resolution=merge-duplicates, return=representation, missing=default"}
+
+    with asking(world, url, "client_A") as http:
+        answers = [
+            http.post(
+                "/user_credits?on_conflict=id",
+                json=[{"id": str(half.ids["lot"]), "credits_balance": 99}],
+                headers=merging,
+            )
+            for half in (mine, theirs)
+        ]
+        answers.append(http.put(f"/sessions?id=eq.{mine.ids['pending']}", json={}, headers=merging))
+        answers.append(http.patch("/sessions", json={"status": "scheduled"}, headers=merging))
+        answers.append(http.delete("/sessions", headers=merging))
+
+    for answer in answers:
+        assert answer.status_code in (400, 403), answer.text
+        assert not theirs.is_in(answer.text)
+    assert [answer.json()["code"] for answer in answers].count("42501") == 4
+
+
+def test_what_a_token_says_of_itself_beside_its_subject_changes_nothing(
+    closed: tuple[World, str],
+) -> None:
+    world, url = closed
+    _, theirs = world.mine_and_theirs("client_A")
+    boasting = {
+        "app_metadata": {"role": "service_role", "user_type": "therapist"},
+        "user_metadata": {"user_type": "therapist", "sub": str(theirs.ids["client"])},
+        "user_id": str(theirs.ids["client"]),
+        "user_role": "service_role",
+        "aal": "aal2",
+        "is_super_admin": True,
+    }
+    token = jwt.encode({**boasting, **world.claims("client_A")}, SECRET, "HS256")
+    headers = {"Authorization": f"Bearer {token}"}
+
+    with httpx.Client(base_url=url, headers=headers, timeout=30) as http:
+        listed = http.post("/rpc/list_clients", json={})
+        answers = [http.get(path) for path in CURIOUS]
+
+    assert (listed.status_code, listed.json()["hint"]) == (403, "AUTHORIZATION_ERROR")
+    assert not any(theirs.is_in(answer.text) for answer in answers)

@@ -17,7 +17,7 @@ _SELECTIONS = {
     "15": [*_SQL, "4"],
     "17": [*_SQL, "4"],
     "container": [*_SQL, "2"],
-    "pgbouncer": ["tests/api", "--each", "4"],
+    "pgbouncer": ["tests/api", "--each", "2"],
 }
 
 

@@ -16,7 +16,7 @@ from api.keys import KeysUnavailable, PublicKeys
 
 _BEARER = re.compile(r"Bearer +([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII | re.IGNORECASE)
 _MAX_TOKEN_BYTES = 8 * 1024
-_LEEWAY_SECONDS = 10
+LEEWAY_SECONDS = 10
 _ASYMMETRIC = ["ES256", "RS256"]
 
 # A header that brings its own key, or asks for rules of its own, is nobody's whom we know.
@@ -83,7 +83,7 @@ class TokenVerifier:
             algorithms=self._algorithms,
             audience="authenticated",
             issuer=self._issuer,
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             options={
                 "require": ["exp", "iat", "sub", "aud", "iss"],
                 "strict_aud": True,

@@ -17,7 +17,7 @@ from scripts.local.postgres import SYSTEM_USER
 
 # What PostgREST needs to know of it: no connection is its own beyond one transaction.
 POSTGREST = {"PGRST_DB_PREPARED_STATEMENTS": "false", "PGRST_DB_CHANNEL_ENABLED": "false"}
-_CONNECTIONS = 5  # fewer than PostgREST's own, so that they do change hands
+_CONNECTIONS = 5  # fewer than PostgREST's own, and taken in turn, so that they do change hands
 
 
 @contextmanager
@@ -35,7 +35,8 @@ def pooled(address: str) -> Iterator[str]:
             f"[databases]\n{database} = host={host} port={target.port or 5432}\n"
             "[pgbouncer]\n"
             "pool_mode = transaction\n"
-            f"default_pool_size = {_CONNECTIONS}\n"
+            f"default_pool_size = {_CONNECTIONS}\nmin_pool_size = {_CONNECTIONS}\n"
+            "server_round_robin = 1\n"
             f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             f"auth_type = scram-sha-256\nauth_file = {folder / 'users'}\n"
             "ignore_startup_parameters = extra_float_digits\n"

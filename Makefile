@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint apply doctor bench bench-install torture bundle lock audit token reset
+.PHONY: help run test servers check lint apply doctor bench bench-install torture bundle lock audit token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -31,6 +31,10 @@ token: $(READY) ## print an access token for curl: make token EMAIL=ada@example.
 test: $(READY) ## run every test; sets up what they need, the browser included
 	@$(BIN)/python -m scripts.browser
 	@$(BIN)/python -m pytest $(PYTEST)
+
+servers: $(READY) ## run a selection of the tests on Postgres 15 and 17, in a container and behind PgBouncer
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-servers.txt || true
+	@$(BIN)/python -m scripts.servers $(ARGS)
 
 check: lint ## lint, then the tests that need no browser
 	@$(BIN)/python -m pytest -m "not browser" $(PYTEST)

@@ -11,13 +11,12 @@ from jwt.utils import base64url_decode
 from api.config import Settings
 from api.cookie_settings import CookieSettings
 from api.errors import Refusal
-from api.tokens import each_name_once, header_of
+from api.tokens import LEEWAY_SECONDS, each_name_once, header_of
 
 _PREFIX = "base64-"
 _MAX_BYTES = 16 * 1024  # of a whole cookie; the token in it has its own bound
 _MAX_CHUNKS = 8
 _LIFETIME_SECONDS = 120  # of a token made for one request: its call, and clocks that differ
-_LEEWAY_SECONDS = 10
 
 
 class Cookies:
@@ -78,7 +77,7 @@ class Sessions(Cookies):
             cookie,
             self._settings.secret,
             algorithms=["HS256"],
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             options={"require": ["exp"], "verify_sub": False, "enforce_minimum_key_length": True},
         )
         person: Any = session
@@ -91,7 +90,7 @@ class Sessions(Cookies):
             "role": "authenticated",
             "sub": person,
             "iat": now,
-            "exp": min(now + _LIFETIME_SECONDS, int(session["exp"]) + _LEEWAY_SECONDS),
+            "exp": min(now + _LIFETIME_SECONDS, int(session["exp"]) + LEEWAY_SECONDS),
         }
         return jwt.encode(claims, self._jwt_secret, "HS256")
 

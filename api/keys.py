@@ -64,6 +64,10 @@ class PublicKeys:
             self._wait_for_fetch(unknown=True)
         return self._keys is not None
 
+    def count(self) -> int | None:
+        """Return how many keys the project has, None when none can be had."""
+        return len(self._keys) if self.ready() and self._keys is not None else None
+
     def _wait_for_fetch(self, *, unknown: bool) -> None:
         with self._lock:
             flight, now = self._flight, self._clock()

@@ -12,7 +12,7 @@ from api.errors import Refusal
 from api.keys import KeysUnavailable, PublicKeys
 
 _MAX_TOKEN_BYTES = 8 * 1024
-_LEEWAY_SECONDS = 10
+LEEWAY_SECONDS = 10
 _ASYMMETRIC = ["ES256", "RS256"]
 
 # A header that brings its own key, or asks for rules of its own, is nobody's whom we know.
@@ -74,7 +74,7 @@ class TokenVerifier:
             algorithms=self._algorithms,
             audience="authenticated",
             issuer=self._issuer,
-            leeway=_LEEWAY_SECONDS,
+            leeway=LEEWAY_SECONDS,
             options={
                 "require": ["exp", "iat", "sub", "aud", "iss"],
                 "strict_aud": True,

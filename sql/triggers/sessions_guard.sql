@@ -52,8 +52,8 @@ begin
   if not (
     old.requires_approval is true
     or new.requires_approval is true
-    or old.status = 'pending_approval'
-    or new.status = 'pending_approval'
+    or (old.status = 'pending_approval') is true
+    or (new.status = 'pending_approval') is true
     or (old.approved_at, old.credit_lot_id) is distinct from (new.approved_at, new.credit_lot_id)
   ) then
     return new;

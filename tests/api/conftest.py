@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -27,6 +29,7 @@ from scripts.local.postgrest import PostgREST
 from scripts.local.tokens import mint
 from tests import people
 from tests.people import Connection, Person
+from tests.pgbouncer import POSTGREST, pooled
 from tests.servers import Server
 
 SECRET = "a secret that only these tests know, long enough"
@@ -48,12 +51,17 @@ def api_database(server: Server) -> Iterator[str]:
 def rest(
     server: Server, api_database: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[PostgREST]:
-    """A real PostgREST."""
+    """A real PostgREST, behind a PgBouncer in transaction mode where TEST_PGBOUNCER says so."""
     log = tmp_path_factory.mktemp("postgrest") / "log"
-    process = PostgREST(server.uri(api_database, "authenticator"), SECRET, log)
-    process.start()
-    yield process
-    process.stop()
+    address = server.uri(api_database, "authenticator")
+    with ExitStack() as parts:
+        settings = None
+        if os.environ.get("TEST_PGBOUNCER"):
+            address, settings = parts.enter_context(pooled(address)), POSTGREST
+        process = PostgREST(address, SECRET, log, settings=settings)
+        parts.callback(process.stop)
+        process.start()
+        yield process
 
 
 @pytest.fixture(scope="session")

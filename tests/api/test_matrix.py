@@ -41,7 +41,8 @@ def _served(
             world = matrix.populate(db)
         name = urlsplit(address).path.lstrip("/")
         log = tmp_path_factory.mktemp("postgrest") / "log"
-        rest = PostgREST(server.uri(name, "authenticator"), SECRET, log, tx_end="rollback")
+        undone = {"PGRST_DB_TX_END": "rollback"}  # every request, once it is answered
+        rest = PostgREST(server.uri(name, "authenticator"), SECRET, log, settings=undone)
         rest.start()
         yield world, rest.url
         rest.stop()

@@ -12,6 +12,7 @@ import pytest
 from scripts.local import StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
+from tests.install.places import ADA, BEN, THERAPIST, install, text
 from tests.people import (
     Connection,
     Person,
@@ -30,100 +31,7 @@ from tests.servers import Server
 
 APPROVE = "approve_session_and_deduct_credit"
 
-# What projects had before, as far from the starter as real ones are.
-OLD = """
-create table public.users (
-  id uuid primary key default gen_random_uuid(),
-  email varchar(255) unique,
-  full_name varchar(100),
-  user_type varchar(20) not null,
-  created_at timestamp default now()
-);
-create table public.sessions (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references public.users (id),
-  therapist_id uuid not null references public.users (id),
-  session_type varchar(20) default 'video',
-  status varchar(50) default 'scheduled',
-  start_time timestamptz not null,
-  end_time timestamptz not null,
-  duration integer default 60,
-  scheduled_date text,
-  scheduled_time varchar(8),
-  session_url text,
-  room_name varchar(100),
-  cancelled_by text,
-  cancelled_at timestamp,
-  created_at timestamp not null default now(),
-  constraint known_states check (
-    status in ('scheduled', 'confirmed', 'completed', 'cancelled', 'no_show', 'rescheduled')
-  ),
-  constraint cancelled_ones_say_when check (status <> 'cancelled' or cancelled_at is not null),
-  constraint end_comes_after_start check (end_time > start_time)
-);
-create table public.user_credits (
-  id uuid primary key default gen_random_uuid(),
-  user_id uuid not null references public.users (id),
-  user_type varchar(20) not null,
-  credits_balance integer default 0,
-  created_at timestamp default now(),
-  constraint one_lot_each unique (user_id, user_type)
-);
-create view public.upcoming as select * from public.sessions where status = 'scheduled';
-create function public.touch() returns trigger language plpgsql as 'begin return new; end';
-create trigger touch before update on public.sessions
-  for each row execute function public.touch();
-grant all on public.users, public.sessions, public.user_credits
-  to anon, authenticated, service_role;
-
-insert into public.users (id, email, full_name, user_type) values
-  ('00000000-0000-4000-8000-000000000001', 't@example.org', 'Tara', 'therapist'),
-  ('00000000-0000-4000-8000-000000000002', 'a@example.org', 'Ada', 'individual'),
-  ('00000000-0000-4000-8000-000000000003', 'b@example.org', 'Ben', 'user');
-insert into public.sessions
-  (user_id, therapist_id, status, start_time, end_time, scheduled_date, scheduled_time,
-   cancelled_at, created_at)
-select
-  '00000000-0000-4000-8000-000000000002', '00000000-0000-4000-8000-000000000001', s.status,
-  '2026-01-01 10:00+00'::timestamptz + s.n * interval '1 day',
-  '2026-01-01 11:00+00'::timestamptz + s.n * interval '1 day', '2026-01-0' || s.n, '10:00',
-  case when s.status = 'cancelled' then '2026-01-01 09:00'::timestamp end, '2025-12-01 12:00'
-from unnest(array['scheduled', 'confirmed', 'completed', 'cancelled', 'rescheduled'])
-  with ordinality s (status, n);
-insert into public.user_credits (user_id, user_type, credits_balance) values
-  ('00000000-0000-4000-8000-000000000002', 'individual', 4),
-  ('00000000-0000-4000-8000-000000000003', 'user', -2),
-  ('00000000-0000-4000-8000-000000000001', 'therapist', null);
-"""
-
-# An earlier attempt at this very product: its function fails on every call.
-EARLIER_ATTEMPT = """
-alter table public.sessions drop constraint known_states;
-alter table public.sessions
-  add column is_instant boolean default false,
-  add column requires_approval boolean default false,
-  add column created_by uuid references public.users (id);
-create function public.approve_session_and_deduct_credit(p_session_id uuid, p_user_id uuid)
-returns table (
-  id uuid, user_id uuid, therapist_id uuid, title text, description text, scheduled_date date,
-  scheduled_time time, start_time timestamptz, end_time timestamptz, duration_minutes integer,
-  session_type text, status text, created_at timestamptz
-)
-language plpgsql security definer as $$
-begin
-  update public.sessions set status = 'scheduled' where id = p_session_id;
-  return query select * from public.sessions where id = p_session_id;
-end
-$$;
-grant execute on function public.approve_session_and_deduct_credit(uuid, uuid)
-  to anon, authenticated, service_role;
-insert into public.sessions
-  (id, user_id, therapist_id, status, start_time, end_time, requires_approval, session_url)
-values
-  ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-000000000002',
-   '00000000-0000-4000-8000-000000000001', 'pending_approval', 'tomorrow 10:00+00',
-   'tomorrow 11:00+00', true, 'https://old.daily.co/x');
-"""
+OLD, EARLIER_ATTEMPT, PROFILES = map(text, ("older", "earlier_attempt", "profiles"))
 
 OLD_QUERIES = [
     "select id, user_id, therapist_id, session_type, status, start_time, end_time, duration,"
@@ -158,10 +66,6 @@ OLD_WRITES = [
     "truncate public.sessions, public.user_credits",
 ]
 
-THERAPIST = Person(UUID("00000000-0000-4000-8000-000000000001"), "t@example.org", "Tara", "")
-ADA = Person(UUID("00000000-0000-4000-8000-000000000002"), "a@example.org", "Ada", "")
-BEN = Person(UUID("00000000-0000-4000-8000-000000000003"), "b@example.org", "Ben", "")
-
 
 @pytest.fixture
 def bare_database(server: Server) -> Iterator[str]:
@@ -181,11 +85,6 @@ def old(bare_database: str) -> Iterator[Connection]:
     with people.connect(bare_database) as db:
         db.execute(OLD)
         yield db
-
-
-def install(db: Connection) -> None:
-    """Install the product as a DBA does."""
-    database.apply(db.info.dsn, [database.INSTALL])
 
 
 def schema(db: Connection) -> str:
@@ -639,22 +538,6 @@ def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
 
 
 # People elsewhere.
-
-
-PROFILES = """
-create type public.kind as enum ('therapist', 'individual', 'admin');
-alter table public.users rename to profiles;
-alter table public.profiles rename column full_name to display_name;
-alter table public.profiles alter column user_type type public.kind
-  using (case user_type when 'user' then 'individual' else user_type end)::public.kind;
-alter table public.profiles add column banned boolean;
-create schema session_approval;
-create view session_approval.people as
-select
-  p.id, p.display_name as full_name, p.email, p.user_type, p.banned is not true as is_active,
-  null::text as time_zone
-from public.profiles p;
-"""
 
 
 def test_people_may_live_in_another_table_behind_a_view_of_the_projects_own(

@@ -12,10 +12,11 @@ import pytest
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
+from tests.install.places import ADA, THERAPIST, install
 from tests.people import Connection, approve, call, propose, row
 from tests.servers import Server
 from tests.sql.test_catalogue import DOORS, SERVER_DOORS
-from tests.sql.test_install import ADA, OLD, THERAPIST, install, schema
+from tests.sql.test_install import OLD, schema
 
 PRECONDITIONS = ROOT / "sql" / "migrations" / "0001_preconditions.sql"
 

@@ -1,133 +1,29 @@
 """Taking the product out: the application's database is what it was, columns kept or dropped."""
 
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts.local import ROOT, StackError
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
+from tests.install import places
+from tests.install.places import ADA, BEN, ROLLBACK, THERAPIST, dump, install, roll_back
 from tests.people import Connection, approve, call, propose
 from tests.servers import Server
-from tests.sql.test_install import (
-    ADA,
-    BEN,
-    EARLIER_ATTEMPT,
-    OLD,
-    OLD_WRITES,
-    PROFILES,
-    THERAPIST,
-    answers,
-    install,
-    schema,
-)
+from tests.sql.test_install import OLD_WRITES, answers
 
-ROLLBACK = ROOT / "sql" / "rollback" / "rollback.sql"
 PREVIEW = ROOT / "sql" / "rollback" / "preview.sql"
-
-# A project that has some of our names already, with types, comments and indexes of its own.
-SOME_OF_OURS = """
-alter table public.sessions
-  add column title varchar(80), add column notes text, add column time_zone varchar(40);
-alter table public.user_credits add column expires_at timestamptz, add column status varchar(20);
-comment on column public.sessions.time_zone is 'Where the therapist lives.';
-comment on column public.sessions.title is 'Shown in the list.';
-create index user_credits_user_id_idx on public.user_credits (user_id, created_at);
-alter table public.sessions enable row level security;
-alter table public.user_credits enable row level security;
-create policy "Everybody" on public.sessions using (true);
-create extension btree_gist schema public;
-create table public.holidays (
-  during tstzrange, who uuid, exclude using gist (who with =, during with &&)
-);
-update public.sessions set title = 'Talk', notes = 'n', time_zone = 'Asia/Tokyo';
-"""
-
-# What a hosted project has beside: Realtime and pg_cron, as far as the install meets them.
-HOSTED = """
-alter table public.sessions enable row level security;
-create schema realtime;
-create table realtime.messages (topic text);
-create function realtime.topic() returns text language sql as $$ select 'x' $$;
-create function realtime.send(payload jsonb, event text, topic text, private boolean)
-  returns void language sql as $$ select $$;
-create schema cron;
-create table cron.job (jobid bigint, jobname text);
-insert into cron.job values (1, 'theirs');
-create function cron.schedule(job_name text, schedule text, command text) returns bigint
-language plpgsql as $$
-begin
-  delete from cron.job where jobname = job_name;
-  insert into cron.job values (7, job_name);
-  return 7;
-end
-$$;
-create function cron.unschedule(job_id bigint) returns boolean language sql as
-  $$ delete from cron.job where jobid = job_id returning true $$;
-"""
-
-PLACES = {
-    "old": OLD,
-    "earlier attempt": OLD + EARLIER_ATTEMPT,
-    "people elsewhere": OLD + PROFILES,
-    "hosted": OLD + HOSTED,
-    "some of ours": OLD + SOME_OF_OURS,
-    "starter": "",
-}
 
 
 @pytest.fixture
-def place(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection]:
-    """A connection to a database of some project, where nothing of ours is installed yet."""
-    name = f"test_rollback_{uuid4().hex[:8]}"
-    address = server.create(name, "template0")
-    try:
-        database.apply(address, [database.SUPABASE])
-        text = PLACES[getattr(request, "param", "old")]
-        if not text:
-            database.apply(address, [database.STARTER])
-        with people.connect(address) as db:
-            if text:
-                db.execute(text)
-            yield db
-    finally:
-        server.drop(name)
-
-
-def roll_back(db: Connection, columns: str = "keep") -> str:
-    """Roll back as a DBA does; return what was said."""
-    result = subprocess.run(
-        [
-            *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-d", db.info.dsn),
-            *("-c", f"set session_approval.rollback_columns = '{columns}'", "-f", ROLLBACK),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if result.returncode:
-        raise StackError(result.stderr)
-    return result.stderr
-
-
-def dump(db: Connection) -> str:
-    """Return a whole database, rows and all.
-
-    A check over varchars is printed in two ways that mean the same, the second after reading back.
-    """
-    result = subprocess.run(
-        [WHEEL_BIN / "pg_dump", "--restrict-key=x", "-d", db.info.dsn],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    text = re.sub(r"\(('\w+'::character varying)\)::text", r"\1", result.stdout)
-    return re.sub(r"\((ARRAY\['\w+'::character varying[^]]*\])\)::text\[\]", r"\1", text)
+def place(server: Server) -> Iterator[Connection]:
+    """A connection to a database of an older project, where nothing of ours is installed yet."""
+    with places.place(server, "older") as db:
+        yield db
 
 
 def use(db: Connection) -> None:
@@ -136,42 +32,6 @@ def use(db: Connection) -> None:
     approve(db, ADA, propose(db, THERAPIST, ADA))
     declined = propose(db, THERAPIST, BEN)
     call(db, BEN, "decline_session", p_session_id=declined["id"])
-
-
-everywhere = pytest.mark.parametrize("place", PLACES, indirect=True)
-
-
-@everywhere
-def test_a_database_is_to_the_letter_what_it_was_when_our_columns_are_dropped(
-    place: Connection,
-) -> None:
-    before = dump(place)
-
-    install(place)
-    install(place)
-    assert dump(place) != before
-    roll_back(place, "drop")
-
-    assert dump(place) == before
-
-
-@everywhere
-def test_it_can_be_installed_and_taken_out_again_and_again(place: Connection) -> None:
-    install(place)
-    installed = schema(place)
-    roll_back(place, "drop")
-    install(place)
-    assert schema(place) == installed
-
-    for _ in range(2):
-        roll_back(place)
-        install(place)
-    roll_back(place)
-
-    left = place.execute(
-        "select count(*) as n from pg_proc f where f.prosrc like '%session_approval.%'"
-    ).fetchall()
-    assert left == [{"n": 0}]
 
 
 @pytest.mark.parametrize("columns", ["keep", "drop"])

@@ -1,7 +1,7 @@
 """SQL files, applied with psql as a DBA applies them."""
 
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scripts.local import ROOT, StackError
@@ -13,7 +13,9 @@ INSTALL = ROOT / "sql" / "install.sql"
 DEMO = ROOT / "sql" / "local" / "demo.sql"
 
 
-def apply(database_url: str, files: Iterable[Path]) -> None:
+def apply(
+    database_url: str, files: Iterable[Path], variables: Mapping[str, object] | None = None
+) -> None:
     """Apply files to a database, all in one transaction; raise StackError with psql's own words."""
     command = [
         str(WHEEL_BIN / "psql"),
@@ -25,6 +27,8 @@ def apply(database_url: str, files: Iterable[Path]) -> None:
         "-d",
         database_url,
     ]
+    for name, value in (variables or {}).items():
+        command += ["-v", f"{name}={value}"]
     for file in files:
         command += ["-f", str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

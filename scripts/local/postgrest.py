@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -54,9 +55,14 @@ class PostgREST:
     """One PostgREST process on 127.0.0.1."""
 
     def __init__(
-        self, database_url: str, jwt_secret: str, log: Path, port: int | None = None
+        self,
+        database_url: str,
+        jwt_secret: str,
+        log: Path,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Name the database, as the role authenticator, and the secret that signs tokens."""
+        """Name the database, as the role authenticator, the secret of tokens, other settings."""
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._admin = free_port()
@@ -72,6 +78,7 @@ class PostgREST:
             "PGRST_SERVER_PORT": str(self.port),
             "PGRST_ADMIN_SERVER_PORT": str(self._admin),
             "PGRST_LOG_LEVEL": "warn",
+            **(settings or {}),
         }
 
     @property

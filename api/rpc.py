@@ -28,6 +28,11 @@ _BESIDE = (
     "room",
 )
 
+# The end of the call was not seen: gateways, a cancelled statement, and a Postgres that went away
+# under it, which may have committed before. PGRST001 is PostgREST's word for a connection that was
+# lost within the call; where it is lost at the commit itself, PostgREST 12 says 400 and no word.
+_IN_THE_MIDST = ("", "500", "502", "504", "57014", "57P01", "57P02", "PGRST001")
+
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
 
@@ -140,7 +145,7 @@ def take(session: Row) -> Row:
 
 def _refusal(function: str, error: APIError) -> Refusal:
     """Turn what PostgREST said into a refusal: a function's own words pass, nobody else's do."""
-    code = str(error.code or "")
+    code = str(error.code)
     if code.startswith("PT") and code[2:].isdigit():
         return Refusal(int(code[2:]), error.hint or "", error.message or "", _json(error.details))
     if code in ("PGRST301", "PGRST302", "PGRST303"):
@@ -150,7 +155,7 @@ def _refusal(function: str, error: APIError) -> Refusal:
     if code[:2] in ("22", "23"):
         return Refusal(400, "VALIDATION_ERROR", "A value is not one that the database accepts")
     _log.error("%s: Supabase answered %s", function, code)
-    if code in ("500", "502", "504", "57014"):
+    if code in _IN_THE_MIDST or code.startswith("08"):
         return Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
     return Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY)
 

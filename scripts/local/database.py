@@ -2,7 +2,7 @@
 
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from scripts.local import ROOT, StackError
@@ -18,9 +18,13 @@ _PSQL = (str(WHEEL_BIN / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1")
 _LOCK_NOT_AVAILABLE = "55P03"
 
 
-def apply(database_url: str, files: Iterable[Path]) -> None:
+def apply(
+    database_url: str, files: Iterable[Path], variables: Mapping[str, object] | None = None
+) -> None:
     """Apply files to a database, all in one transaction; raise StackError with psql's own words."""
     command = [*_PSQL, "-1", "-d", database_url]
+    for name, value in (variables or {}).items():
+        command += ["-v", f"{name}={value}"]
     for file in files:
         command += ["-f", str(file)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

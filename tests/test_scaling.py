@@ -1,0 +1,135 @@
+"""docs/scaling.md names programs that run, and what they rely on sees what it should."""
+
+import importlib
+import re
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from scripts.local import ROOT, StackError, database
+from scripts.scaling import parts
+from scripts.scaling.history import Attempt, check
+from scripts.scaling.partitions import convert
+from scripts.scaling.people import People
+from tests import people
+
+DOC = (ROOT / "docs" / "scaling.md").read_text()
+FOLDER = ROOT / "scripts" / "scaling"
+SHARED = {"__init__", "history", "parts", "people"}
+PROGRAMS = {file.stem for file in FOLDER.glob("*.py")} - SHARED
+
+
+@pytest.mark.parametrize("name", sorted(PROGRAMS))
+def test_a_program_says_what_it_does_and_needs(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = importlib.import_module(f"scripts.scaling.{name}")
+
+    with pytest.raises(SystemExit, match="0"):
+        program.main(["--help"])
+
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: python -m scripts.scaling.{name} ")
+    assert "It needs " in said
+
+
+def test_the_page_names_every_program_and_only_files_that_exist() -> None:
+    assert set(re.findall(r"-m scripts\.scaling\.(\w+)", DOC)) == PROGRAMS
+    for module in re.findall(r"-m scripts\.([\w.]+)", DOC):
+        path = ROOT / "scripts" / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or path.is_dir(), module
+    for path in re.findall(r"\b((?:sql|scripts|docs)/[\w/]+\.\w+)", DOC):
+        assert (ROOT / path).exists(), path
+    for path in re.findall(r"\]\(([\w.-]+)\)", DOC):
+        assert (ROOT / "docs" / path).exists(), path
+
+
+def test_a_missing_program_is_named_with_its_package() -> None:
+    with pytest.raises(StackError, match="apt-get install its-package"):
+        parts.program("no-such-program", "its-package")
+
+
+def test_the_check_of_a_history_sees_what_was_lost_and_what_was_taken_twice(
+    own_database: str,
+) -> None:
+    some = People(clients=1, sessions=4)
+    with psycopg.connect(own_database, autocommit=True) as db:
+        some.add(db)
+    first, second, third, fourth = islice(some.requests(), 4)
+    with psycopg.connect(own_database) as db:
+        for one in (first, second, third):
+            db.execute(
+                "select public.approve_session_and_deduct_credit(%s, %s)",
+                (one.session, one.client),
+            )
+    told = [Attempt(one, 0, 1, 200, "", False) for one in (first, second, third)]
+
+    assert check(own_database, told) == []
+
+    twice = Attempt(first, 2, 3, 200, "", False)
+    lost = Attempt(fourth, 2, 3, 200, "", False)
+    with psycopg.connect(own_database) as db:
+        db.execute("set local session_approval.allow_ledger_changes = 'on'")
+        db.execute(
+            "delete from session_approval.credit_ledger where session_id = %s", (second.session,)
+        )
+    wrong = " / ".join(check(own_database, [*told, twice, lost]))
+
+    assert f"{first.session} was taken twice" in wrong
+    assert f"{second.session} is scheduled and was paid 0 times" in wrong
+    assert f"{fourth.session} was acknowledged and is lost" in wrong
+    assert "reconcile_credits: a balance differs from its ledger" in wrong
+
+
+def test_a_primary_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    picture = tmp_path / "failover.svg"
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "scripts.scaling.failover", "--rounds", "1"),
+            *("--seconds", "1", "--connections", "4", "--without-fsync", "--picture", picture),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+    said = dict(re.findall(r"^  (\S.*?)  +(.+)$", run.stdout, re.M))
+    assert int(said["approvals acknowledged"]) > 0
+    assert said["acknowledged and lost, or taken twice"] == "0"
+    assert said["told that nothing was done, and it was"] == "0"
+    assert said["the old primary comes back"].startswith("a write is not acknowledged")
+    assert "first good answer" in picture.read_text()
+
+
+def test_events_in_partitions_go_on_as_before(own_database: str) -> None:
+    with people.connect(own_database) as db:
+        if db.info.server_version < 170000:
+            pytest.skip("an identity column in partitions needs Postgres 17 or newer")
+        therapist, client = (people.add_person(db, kind) for kind in ("therapist", "individual"))
+        people.give_credits(db, client)
+        before = people.propose(db, therapist, client)
+
+    convert(own_database, first=1000, each=10, ahead=2)
+    database.apply(own_database, [database.INSTALL])
+
+    with people.connect(own_database) as db:
+        people.approve(db, client, before)
+        db.execute("alter table session_approval.session_events alter id restart with 1005")
+        after = people.propose(db, therapist, client)
+        [seen] = people.call(db, client, "get_session", p_session_id=before["id"])
+        [new] = people.call(db, client, "get_session", p_session_id=after["id"])
+        where = db.execute(
+            "select e.tableoid::regclass::text as place from session_approval.session_events e"
+            " order by e.id"
+        ).fetchall()
+
+    assert [event["to_status"] for event in seen["events"]] == ["pending_approval", "scheduled"]
+    assert [event["to_status"] for event in new["events"]] == ["pending_approval"]
+    assert [row["place"].rpartition("_")[2] for row in where] == ["0", "0", "1"]

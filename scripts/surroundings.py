@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 
-from api.tokens import LEEWAY_SECONDS
 from api.config import ConfigurationError, Settings, load_settings
 from api.keys import PublicKeys
 from api.rpc import Supabase
+from api.tokens import LEEWAY_SECONDS
 from scripts.findings import Database, Finding
 
 _SECONDS = 5.0  # for any one answer

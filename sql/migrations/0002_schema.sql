@@ -7,8 +7,9 @@ comment on schema session_approval is
   'Do not add it to the exposed schemas.';
 
 revoke all on schema session_approval from public, anon;
--- The doors are security invoker and call a room here, so their callers must be able to look it up.
-grant usage on schema session_approval to authenticated, service_role;
+-- The doors are security invoker and call a room here, so their callers must be able to look it up; the guard of
+-- sessions looks at the transitions as whoever writes, anon included.
+grant usage on schema session_approval to anon, authenticated, service_role;
 
 -- What the install changes in what it finds is written down first, so that sql/rollback can put it back:
 -- a name of ours that is taken already belongs to the application, and is never dropped. A later migration

@@ -28,6 +28,10 @@ _BESIDE = (
     "room",
 )
 
+# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement, or
+# (PGRST001, which PostgREST sends with 503) a connection that Postgres or its machine has broken.
+_CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001"}
+
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
 
@@ -150,7 +154,7 @@ def _refusal(function: str, error: APIError) -> Refusal:
     if code[:2] in ("22", "23"):
         return Refusal(400, "VALIDATION_ERROR", "A value is not one that the database accepts")
     _log.error("%s: Supabase answered %s", function, code)
-    if code in ("500", "502", "504", "57014"):
+    if code in _CUT_OFF:
         return Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
     return Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY)
 

@@ -107,6 +107,10 @@ def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> No
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n[{", 504, "OUTCOME_UNKNOWN"),
         (http("504 Gateway Timeout", "<html>"), 504, "OUTCOME_UNKNOWN"),
         (http("502 Bad Gateway", "<html>"), 504, "OUTCOME_UNKNOWN"),
+        (http("503 Unavailable", '{"code":"PGRST000"}'), 503, "UPSTREAM_UNAVAILABLE"),
+        # The connection to Postgres was lost: a commit may be what it did not say.
+        (http("503 Unavailable", '{"code":"PGRST001"}'), 504, "OUTCOME_UNKNOWN"),
+        (http("500 Error", '{"code":"57P01","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
         (http("503 Unavailable", '{"code":"PGRST002"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("500 Error", '{"code":"57014","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
         (http("500 Error", '{"code":"40P01","message":"x"}'), 503, "UPSTREAM_UNAVAILABLE"),

@@ -5,6 +5,7 @@ import select
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
@@ -48,8 +49,11 @@ class worker_class(ThreadWorker):
     """Gunicorn's threads, which on their way out leave nobody waiting.
 
     With reuse_port each worker has a queue of its own; one that stops and finishes what it began
-    would let those who come meanwhile wait in it, unheard, for as long as that takes.
+    would let those who come meanwhile wait in it, unheard, for as long as that takes. And where the
+    master was killed, its workers need not be gone before those of the next one are there.
     """
+
+    orphaned: float | None = None  # when
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """When stopping, let in who waits already, and leave who comes to the other workers."""
@@ -61,8 +65,10 @@ class worker_class(ThreadWorker):
                 listener.close()
 
     def is_parent_alive(self) -> bool:
-        """Without its parent it stops, and says so to whoever would keep a connection."""
-        self.alive = self.alive and super().is_parent_alive()
+        """Go on for a while without the master, then stop, and say so to who would keep a line."""
+        if os.getppid() != self.ppid:
+            self.orphaned = self.orphaned or time.monotonic()
+            self.alive = self.alive and time.monotonic() < self.orphaned + 5.0
         return bool(self.alive)
 
 

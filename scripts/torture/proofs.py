@@ -1,8 +1,7 @@
-"""Prove the credits at full size: a model beside Postgres, and a storm of abandoned requests."""
+"""The credits at full size: a model beside Postgres, and a storm of abandoned requests."""
 
 import argparse
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -15,15 +14,15 @@ _PROOFS = {
 }
 
 
-def main() -> int:
-    """Run both proofs, say how each went; 0 when both hold."""
-    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the sizes of both proofs."""
     parser.add_argument("--runs", type=int, default=500, help="of the model (%(default)s)")
     parser.add_argument("--steps", type=int, default=50, help="of each run (%(default)s)")
     parser.add_argument("--operations", type=int, default=10_000, help="of the storm (%(default)s)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="of the storm")
-    parser.add_argument("--minutes", type=float, default=20, help="at most (%(default)s)")
-    given = parser.parse_args()
+
+
+def hold(given: argparse.Namespace) -> bool:
+    """Run both proofs, say how each went, and whether both hold."""
     deadline = time.monotonic() + given.minutes * 60
     environment = {
         **os.environ,
@@ -33,7 +32,7 @@ def main() -> int:
         "STORM_SEED": str(given.seed),
     }
     print(
-        f"{given.runs} runs of {given.steps} steps, then {given.operations} operations "
+        f"\n{given.runs} runs of {given.steps} steps, then {given.operations} operations "
         f"(--seed {given.seed}), {given.minutes:g} minutes at most."
     )
     for name, file in _PROOFS.items():
@@ -49,13 +48,9 @@ def main() -> int:
             )
         except subprocess.TimeoutExpired:
             print(f"{name} was still going after {given.minutes:g} minutes: give it more --minutes")
-            return 1
+            return False
         if ended.returncode != 0:
             print(f"{name} FAILED after {time.monotonic() - began:.0f} s")
-            return 1
+            return False
         print(f"{name} holds, after {time.monotonic() - began:.0f} s", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return True

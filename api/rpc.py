@@ -28,9 +28,9 @@ _BESIDE = (
     "room",
 )
 
-# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement, or
-# (PGRST001, which PostgREST sends with 503) a connection that Postgres or its machine has broken.
-_CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001"}
+# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement,
+# or a connection to Postgres that broke: PostgREST's PGRST001 (503), or no code at all (400).
+_CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001", ""}
 
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"

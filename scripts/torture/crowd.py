@@ -139,9 +139,9 @@ class Crowd:
             "update session_approval.settings set instant_ttl = '40 seconds',"
             " pending_ttl = '2 minutes'"
         )
-        self.probes = [self._added("therapist", n) for n in range(1000, 1012)]
-        self.therapist_people = [self._added("therapist", n) for n in range(self.therapists)]
-        self.client_people = [self._added("individual", n) for n in range(self.clients)]
+        self.probes = self._added("therapist", "probe", 12)
+        self.therapist_people = self._added("therapist", "therapist", self.therapists)
+        self.client_people = self._added("individual", "client", self.clients)
         server: Json = {"role": "service_role", "iss": self.stage.issuer}
         server["exp"] = int(time.time()) + LIFETIME_SECONDS
         key = jwt.encode(server, self.stage.secret, "HS256")
@@ -200,12 +200,14 @@ class Crowd:
             return
         if chance.random() < _HANG_UP:
             await self._attempt(wish, number, chance.uniform(0, 0.05))
-        for _ in range(_PERSISTENCE if wish.is_repeatable else 1):
+            if not wish.is_repeatable:
+                return
+        for nth in range(1, 1 + (_PERSISTENCE if wish.is_repeatable else 1)):
             attempt = await self._attempt(wish, number, patience)
             is_settled = attempt.status is not None and attempt.status < 500
             if is_settled and chance.random() >= _AGAIN:
                 return
-            await asyncio.sleep(chance.uniform(0.05, 0.8))
+            await asyncio.sleep(chance.uniform(0.05, 0.8) * nth)
 
     async def _attempt(self, wish: Wish, number: int, patience: float) -> Attempt:
         attempt = Attempt(number, wish.act, wish.who.id, wish.about, time.time())
@@ -454,12 +456,15 @@ class Crowd:
         known = self._sessions[who.id]
         return chance.choice(known) if known else None
 
-    def _added(self, kind: str, number: int) -> Person:
-        email = f"{kind}-{number}@example.org"
-        [row] = self.stage.query(
-            "insert into public.users (email, full_name, user_type) values (%s, %s, %s)"
-            " returning id",
-            *(email, f"{kind.capitalize()} {number}", kind),
+    def _added(self, kind: str, name: str, count: int) -> list[Person]:
+        rows = self.stage.query(
+            "insert into public.users (email, full_name, user_type)"
+            " select %s || n || '@example.org', %s || ' ' || n, %s"
+            " from generate_series(1, %s) n returning id, email",
+            *(name, name, kind, count),
         )
-        token = mint(self.stage.secret, self.stage.issuer, str(row["id"]), email)
-        return Person(str(row["id"]), kind, token)
+        secret, issuer = self.stage.secret, self.stage.issuer
+        return [
+            Person(str(row["id"]), kind, mint(secret, issuer, str(row["id"]), row["email"]))
+            for row in rows
+        ]

@@ -22,6 +22,8 @@ _PROBE_EVERY = 0.15  # seconds
 _GIVE_UP = 30.0  # seconds after which it will not come back by itself
 _DAILY_AT_ONCE = 3  # of Daily's faults, in each round of all the others
 
+NONE = "(none, for comparison)"
+
 Step = Callable[[], Awaitable[None] | None]
 
 
@@ -35,7 +37,7 @@ class Fault:
 
 
 def faults(stage: Stage, chance: random.Random) -> list[Fault]:
-    """One round: every fault that can be had here, in some order."""
+    """One round: every fault that can be had here, in some order; the last is to come first."""
     found = [
         Fault("kill -9 a Postgres backend", lambda: asyncio.to_thread(_kill_backend, stage)),
         Fault("kill -9 Postgres", stage.postgres.kill),
@@ -71,7 +73,7 @@ def faults(stage: Stage, chance: random.Random) -> list[Fault]:
         found.append(Fault(f"Daily: {kind}", partial(_spoil, stage, kind), partial(_heal, stage)))
     found.append(Fault("kill -9 Daily", stage.daily.kill))
     chance.shuffle(found)
-    return found
+    return [*found, Fault(NONE, lambda: None)]
 
 
 async def commit(fault: Fault, lasts: float, crowd: Crowd, calm: float) -> Trouble:

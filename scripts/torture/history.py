@@ -34,6 +34,8 @@ class Attempt:
         if self.status < 400:
             return "done"
         code = self.code or ""
+        if not code:  # PostgREST has none when it lost its connection to Postgres
+            return "unknown"
         if self.status < 500 or code in _NOTHING_DONE or code[:2] in _ROLLED_BACK:
             return "refused"
         return "unknown"

@@ -110,6 +110,7 @@ def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> No
         (http("503 Unavailable", '{"code":"PGRST000"}'), 503, "UPSTREAM_UNAVAILABLE"),
         # The connection to Postgres was lost: a commit may be what it did not say.
         (http("503 Unavailable", '{"code":"PGRST001"}'), 504, "OUTCOME_UNKNOWN"),
+        (http("400 Bad", '{"code":"","message":""}'), 504, "OUTCOME_UNKNOWN"),
         (http("500 Error", '{"code":"57P01","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
         (http("503 Unavailable", '{"code":"PGRST002"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("500 Error", '{"code":"57014","message":"x"}'), 504, "OUTCOME_UNKNOWN"),

@@ -52,7 +52,7 @@ bench: $(READY) ## measure approvals beside the same statements by hand, then li
 bench-install: $(READY) ## measure an install on a million sessions under writes: waits, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)
 
-torture: $(READY) ## prove the credits at full size: a model, and a storm of abandoned requests
+torture: $(READY) ## everything under faults for 20 minutes, checked answer by answer; then the credits at full size
 	@$(BIN)/python -m scripts.torture $(ARGS)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql

@@ -11,12 +11,13 @@ from scripts.torture.history import History
 
 def test_nothing_is_lost_or_taken_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
     kept = tmp_path / "history.jsonl"
+    # The harshest faults come first with this seed.
     # --within: here it must come back by itself, however busy the machine is; make torture holds
     # it to 2 seconds.
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "scripts.torture", "--faults-only", "--minutes", "0.4"),
-            *("--seed", "3", "--calm", "0.6", "--rate", "40", "--within", "20"),
+            *("--seed", "530", "--calm", "0.6", "--rate", "40", "--within", "20"),
             *("--history", str(kept)),
         ],
         cwd=ROOT,

@@ -65,6 +65,16 @@ def asked(url: str, client: Person) -> httpx.Response:
     return httpx.get(f"{url}/api/credits/user", headers=headers_of(client), timeout=30)
 
 
+def is_well(url: str) -> bool:
+    """Ask over a connection of its own."""
+    fresh = HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        fresh.request("GET", "/healthz")
+        return fresh.getresponse().status == 200
+    finally:
+        fresh.close()
+
+
 def test_a_request_that_has_begun_is_answered_though_the_server_was_told_to_stop(
     log_file: Path, client: Person, slow: SlowSupabase
 ) -> None:
@@ -91,11 +101,24 @@ def test_nobody_waits_for_a_worker_that_only_finishes_what_it_began(
         while log_file.read_text().count("Worker exiting") < 1:  # the other, which had no request
             assert time.monotonic() < until, log_file.read_text()
 
-        for _ in range(20):  # a connection each, over the queues of all the workers
-            fresh = HTTPConnection(urlsplit(served.url).netloc, timeout=5)
-            fresh.request("GET", "/healthz")
-            assert fresh.getresponse().status == 200
-            fresh.close()
+        for _ in range(20):  # over the queues of all the workers
+            assert is_well(served.url)
 
         slow.go.set()
         waiting.result(30)
+
+
+def test_workers_whose_master_was_killed_go_on_for_as_long_as_the_next_ones_take(
+    log_file: Path, slow: SlowSupabase
+) -> None:
+    with serving(log_file, **slow.environment) as served:
+        served.process.kill()
+        killed = lasted = time.monotonic()
+        try:
+            while lasted < killed + 30:
+                assert is_well(served.url)
+                lasted = time.monotonic()
+        except (ConnectionError, TimeoutError):
+            pass
+
+    assert 3 < lasted - killed < 30

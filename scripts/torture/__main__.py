@@ -12,6 +12,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -64,13 +65,32 @@ def main() -> int:
     proofs.add_arguments(parser)
     given = parser.parse_args()
     print(f"--seed {given.seed}", flush=True)
-    held = asyncio.run(_under_faults(given))
+    try:
+        held = asyncio.run(_under_faults(given))
+    except asyncio.CancelledError:
+        print("Stopped.")
+        return 130
     if not given.faults_only:
         held &= proofs.hold(given)
     return 0 if held else 1
 
 
+def _stop_on_signals() -> None:
+    """Have the first SIGINT or SIGTERM end everything in order, and others not disturb that."""
+    running = asyncio.current_task()
+    stopped: list[int] = []
+
+    def stop() -> None:
+        if running is not None and not stopped:
+            stopped.append(1)
+            running.cancel()
+
+    for told in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(told, stop)
+
+
 async def _under_faults(given: argparse.Namespace) -> bool:
+    _stop_on_signals()
     folder = Path(tempfile.mkdtemp(prefix="sa-", dir="/tmp"))
     began = time.monotonic()
 
@@ -108,18 +128,22 @@ async def _torture(
     until = time.monotonic() + given.minutes * 60
     living = asyncio.create_task(crowd.live())
     waiting: list[Fault] = []
-    await asyncio.sleep(min(_WARM_UP, given.calm))
-    while time.monotonic() < until:
-        waiting = waiting or faults(stage, chance)
-        lasts = chance.uniform(1, 2) * given.calm
-        trouble = await commit(waiting.pop(), lasts, crowd, given.calm)
-        crowd.history.add(trouble)
-        back = "is not back" if trouble.back is None else f"back after {trouble.back:.2f} s"
-        progress(f"{trouble.fault}: {back}; {len(crowd.history.attempts):,} requests so far")
-    crowd.stop()
-    await living
+    try:
+        await asyncio.sleep(min(_WARM_UP, given.calm))
+        while time.monotonic() < until:
+            waiting = waiting or faults(stage, chance)
+            lasts = chance.uniform(1, 2) * given.calm
+            trouble = await commit(waiting.pop(), lasts, crowd, given.calm)
+            crowd.history.add(trouble)
+            back = "is not back" if trouble.back is None else f"back after {trouble.back:.2f} s"
+            progress(f"{trouble.fault}: {back}; {len(crowd.history.attempts):,} requests so far")
+        crowd.stop()
+        await living
+    finally:
+        living.cancel()
+        await asyncio.gather(living, return_exceptions=True)
+        await crowd.close()
     await asyncio.to_thread(_wait_for_those_who_hung_up, stage)
-    await crowd.close()
 
 
 def _wait_for_those_who_hung_up(stage: Stage) -> None:

@@ -69,7 +69,7 @@ class History:
             self.attempts.append(event)
         else:
             self.troubles.append(event)
-        if self.file is not None:
+        if self.file is not None and not self.file.closed:
             self.file.write(json.dumps(asdict(event)) + "\n")
             self.file.flush()
 

@@ -57,7 +57,7 @@ bench: $(READY) ## measure approvals beside the same statements by hand, then li
 bench-install: $(READY) ## measure both installs on a million sessions under writes: waits by lock, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)
 
-torture: $(READY) ## prove at full size: a model and a storm for the credits, a crowd for the answers
+torture: $(READY) ## everything under faults for 20 minutes, checked answer by answer; then credits and answers at full size
 	@$(BIN)/python -m scripts.torture $(ARGS)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql

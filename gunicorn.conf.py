@@ -1,14 +1,17 @@
 """How the API is served: gunicorn reads this file by itself from the project's root."""
 
 import os
+import select
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
+from gunicorn.workers.gthread import ThreadWorker
 
 # Where the workers' metrics meet; prometheus_client asks for it when it is imported, by api.
 _named = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
@@ -32,7 +35,6 @@ except ConfigurationError as error:
 wsgi_app = "api:create_app()"
 bind = f"0.0.0.0:{_settings.port}"
 workers = 2
-worker_class = "gthread"
 threads = 4
 reuse_port = True  # without it one worker may take every kept-alive connection
 preload_app = False  # each worker opens its own connections, after the fork
@@ -41,6 +43,33 @@ graceful_timeout = 25  # longer than a request takes, so that a stop finishes wh
 keepalive = 15
 limit_request_field_size = 16 * 1024  # so that a token that is too long meets our own refusal
 logconfig_dict = logs.CONFIG
+
+
+class worker_class(ThreadWorker):
+    """Gunicorn's threads, which on their way out leave nobody waiting.
+
+    With reuse_port each worker has a queue of its own; one that stops and finishes what it began
+    would let those who come meanwhile wait in it, unheard, for as long as that takes. And where the
+    master was killed, its workers need not be gone before those of the next one are there.
+    """
+
+    orphaned: float | None = None  # when
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """When stopping, let in who waits already, and leave who comes to the other workers."""
+        super().set_accept_enabled(enabled)
+        if not (enabled or self.alive):
+            for listener in self.sockets:
+                while select.select([listener], [], [], 0)[0]:
+                    self.accept(listener)
+                listener.close()
+
+    def is_parent_alive(self) -> bool:
+        """Go on for a while without the master, then stop, and say so to who would keep a line."""
+        if os.getppid() != self.ppid:
+            self.orphaned = self.orphaned or time.monotonic()
+            self.alive = self.alive and time.monotonic() < self.orphaned + 5.0
+        return bool(self.alive)
 
 
 class logger_class(Logger):

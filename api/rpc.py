@@ -28,10 +28,9 @@ _BESIDE = (
     "room",
 )
 
-# The end of the call was not seen: gateways, a cancelled statement, and a Postgres that went away
-# under it, which may have committed before. PGRST001 is PostgREST's word for a connection that was
-# lost within the call; where it is lost at the commit itself, PostgREST 12 says 400 and no word.
-_IN_THE_MIDST = ("", "500", "502", "504", "57014", "57P01", "57P02", "PGRST001")
+# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement,
+# or a connection to Postgres that broke: PostgREST's PGRST001 (503), or no code at all (400).
+_CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001", ""}
 
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
@@ -155,7 +154,7 @@ def _refusal(function: str, error: APIError) -> Refusal:
     if code[:2] in ("22", "23"):
         return Refusal(400, "VALIDATION_ERROR", "A value is not one that the database accepts")
     _log.error("%s: Supabase answered %s", function, code)
-    if code in _IN_THE_MIDST or code.startswith("08"):
+    if code in _CUT_OFF or code.startswith("08"):
         return Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
     return Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY)
 

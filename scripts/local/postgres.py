@@ -98,6 +98,11 @@ class EmbeddedPostgres:
             raise StackError(
                 f"The path {self.data} is too long for a Unix socket: move the project"
             )
+        self.launch()
+        self._wait_until_ready()
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process alone, over a data directory that start() has prepared."""
         options = {"listen_addresses": "", "unix_socket_directories": str(self.data), **self.config}
         arguments = [f"--{name}={value}" for name, value in options.items()]
         with self.log.open("ab") as log:
@@ -110,7 +115,7 @@ class EmbeddedPostgres:
                 group=self._user,
                 start_new_session=True,  # Ctrl-C is for whoever supervises us
             )
-        self._wait_until_ready()
+        return self._process
 
     def stop(self) -> None:
         """End the server, rolling back what is under way."""

@@ -99,6 +99,17 @@ class PostgREST:
 
     def start(self) -> None:
         """Start it, and return once it has read the database's schema."""
+        process = self.launch()
+        deadline = time.monotonic() + _START_SECONDS
+        while not self._is_ready():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                tail = self._log.read_text(errors="replace")[-2000:]
+                raise StackError(f"PostgREST did not start; its log {self._log} ends:\n{tail}")
+            time.sleep(0.05)
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start the process alone."""
         program = binary()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -109,13 +120,7 @@ class PostgREST:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                tail = self._log.read_text(errors="replace")[-2000:]
-                raise StackError(f"PostgREST did not start; its log {self._log} ends:\n{tail}")
-            time.sleep(0.05)
+        return self._process
 
     def stop(self) -> None:
         """End it."""

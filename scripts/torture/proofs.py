@@ -1,8 +1,7 @@
-"""Prove the credits at full size: a model beside Postgres, and a storm of abandoned requests."""
+"""Proofs at full size: a model and a storm for the credits, a crowd for the answers."""
 
 import argparse
 import os
-import secrets
 import subprocess
 import sys
 import time
@@ -16,17 +15,19 @@ _PROOFS = {
 }
 
 
-def main() -> int:
-    """Run the proofs, say how each went; 0 when all hold."""
-    parser = argparse.ArgumentParser(prog="make torture", description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Name the sizes of the proofs."""
     parser.add_argument("--runs", type=int, default=500, help="of the model (%(default)s)")
     parser.add_argument("--steps", type=int, default=50, help="of each run (%(default)s)")
     parser.add_argument("--operations", type=int, default=10_000, help="of the storm (%(default)s)")
     parser.add_argument("--calls", type=int, default=500, help="of 32 in the crowd (%(default)s)")
-    parser.add_argument("--seed", type=int, default=secrets.randbelow(10**9), help="of both")
-    parser.add_argument("--only", choices=[name.split()[1] for name in _PROOFS], help="this one")
-    parser.add_argument("--minutes", type=float, default=20, help="at most (%(default)s)")
-    given = parser.parse_args()
+    parser.add_argument(
+        "--only", choices=[name.split()[1] for name in _PROOFS], help="this proof, and no faults"
+    )
+
+
+def hold(given: argparse.Namespace) -> bool:
+    """Run the proofs, say how each went, and whether all hold."""
     deadline = time.monotonic() + given.minutes * 60
     environment = {
         **os.environ,
@@ -38,7 +39,7 @@ def main() -> int:
         "CROWD_SEED": str(given.seed),
     }
     print(
-        f"{given.runs} runs of {given.steps} steps, {given.operations} operations, 32 threads of "
+        f"\n{given.runs} runs of {given.steps} steps, {given.operations} operations, 32 threads of "
         f"{given.calls} calls (--seed {given.seed}), {given.minutes:g} minutes at most."
     )
     for name, file in _PROOFS.items():
@@ -56,13 +57,9 @@ def main() -> int:
             )
         except subprocess.TimeoutExpired:
             print(f"{name} was still going after {given.minutes:g} minutes: give it more --minutes")
-            return 1
+            return False
         if ended.returncode != 0:
             print(f"{name} FAILED after {time.monotonic() - began:.0f} s")
-            return 1
+            return False
         print(f"{name} holds, after {time.monotonic() - began:.0f} s", flush=True)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return True

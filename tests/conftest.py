@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Test in a process for each core, which start a server each; in one where a server is given."""
+    """Test in a process for each core, each with its own server; where one is given, in one."""
     return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
 
 

@@ -7,8 +7,8 @@ comment on schema session_approval is
   'Do not add it to the exposed schemas.';
 
 revoke all on schema session_approval from public, anon;
--- The doors are security invoker and call a room here, so their callers must be able to look it up; the guard of
--- sessions looks at the transitions as whoever writes, anon included.
+-- The doors are security invoker and call a room here, so their callers must be able to look it up; and the
+-- guard of sessions reads the transitions as whoever writes, anon included.
 grant usage on schema session_approval to anon, authenticated, service_role;
 
 -- What the install changes in what it finds is written down first, so that sql/rollback can put it back:

@@ -32,8 +32,7 @@ _OPEN_FUNCTIONS = """
     order by 1
 """
 # All but reading the transitions, which the guard of sessions does as whoever writes.
-_READABLE = "session_approval.transitions"
-_OPEN_RELATIONS = f"""
+_OPEN_RELATIONS = """
     select r.role || ' on session_approval.' || c.relname as name
     from pg_catalog.pg_class c
     cross join unnest(array['anon', 'authenticated']) r (role)
@@ -43,7 +42,7 @@ _OPEN_RELATIONS = f"""
         has_any_column_privilege(r.role, c.oid, 'insert, update, references')
         or (
           has_any_column_privilege(r.role, c.oid, 'select')
-          and c.oid <> '{_READABLE}'::regclass
+          and c.oid <> 'session_approval.transitions'::regclass
         )
         or has_table_privilege(r.role, c.oid, 'delete, truncate, trigger')
       )
@@ -254,7 +253,9 @@ def _doors(db: Database) -> Iterator[Finding]:
             f"{role} has privileges on {table}",
             "it holds everybody's history, or decides what a session costs",
             # Which takes everything from the transitions, and grants reading them.
-            _AGAIN if table == _READABLE else f"revoke all on {table} from public, {role}",
+            _AGAIN
+            if table == "session_approval.transitions"
+            else f"revoke all on {table} from public, {role}",
         )
     for found in db.execute(_EXPOSED):
         yield Finding(

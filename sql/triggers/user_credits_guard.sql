@@ -16,7 +16,9 @@ as $$
 begin
   if current_user not in ('anon', 'authenticated') then
     if pg_has_role(current_user, 'service_role', 'member')
-      or not (pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage'))
+      or not (
+        pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage')
+      )
     then
       return null;
     end if;

@@ -31,7 +31,7 @@ _OPEN_FUNCTIONS = """
       and has_function_privilege('anon', d.name::regprocedure, 'execute')
     order by 1
 """
-# All but reading the transitions, which the guard of sessions does as whoever writes.
+# All but reading the transitions, which the guard of sessions does as the person who writes.
 _OPEN_RELATIONS = """
     select r.role || ' on session_approval.' || c.relname as name
     from pg_catalog.pg_class c
@@ -42,7 +42,7 @@ _OPEN_RELATIONS = """
         has_any_column_privilege(r.role, c.oid, 'insert, update, references')
         or (
           has_any_column_privilege(r.role, c.oid, 'select')
-          and c.oid <> 'session_approval.transitions'::regclass
+          and (r.role, c.oid) <> ('authenticated', 'session_approval.transitions'::regclass)
         )
         or has_table_privilege(r.role, c.oid, 'delete, truncate, trigger')
       )

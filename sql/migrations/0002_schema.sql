@@ -6,11 +6,9 @@ comment on schema session_approval is
   'Session approval: the rooms behind the public functions, the credit ledger, events and settings. '
   'Do not add it to the exposed schemas.';
 
-revoke all on schema session_approval from public;
-revoke create on schema session_approval from anon;
--- The doors are security invoker and call a room here, so their callers must be able to look it up; and the
--- guard of sessions reads the transitions as whoever writes, anon included.
-grant usage on schema session_approval to authenticated, service_role, anon;
+revoke all on schema session_approval from public, anon;
+-- The doors are security invoker and call a room here, so their callers must be able to look it up.
+grant usage on schema session_approval to authenticated, service_role;
 
 -- What the install changes in what it finds is written down first, so that sql/rollback can put it back:
 -- a name of ours that is taken already belongs to the application, and is never dropped. A later migration

@@ -34,8 +34,8 @@ values
 on conflict (from_status, to_status) do nothing;
 
 revoke all on session_approval.transitions from public, anon, authenticated, service_role;
--- The guard of sessions reads it as whoever writes.
-grant select on session_approval.transitions to anon, authenticated, service_role;
+-- guard_session reads it as the person who writes.
+grant select on session_approval.transitions to authenticated, service_role;
 
 comment on table session_approval.transitions is
   'The ways from one status to another of a session that needs approval.';

@@ -733,6 +733,19 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
         )
 
 
+def test_what_is_only_told_of_a_proposal_changes_whoever_has_its_time_by_now(
+    practice: Practice,
+) -> None:
+    db = practice.db
+    session = propose(db, practice.therapist, practice.client, p_start_time=TEN)
+    db.execute("delete from session_approval.bookings where session_id = %s", (session["id"],))
+    insert(db, practice.therapist, practice.other_client)
+
+    change(db, "sessions", session["id"], notes="told")
+
+    assert booked(db, session) == []
+
+
 # What a refusal says.
 
 

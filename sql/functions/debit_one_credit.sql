@@ -1,4 +1,5 @@
--- Take exactly one credit from exactly one of a client's lots, for a session, and say which lot paid.
+-- Take exactly one credit from exactly one of a client's lots, for a session, and say which lot paid and
+-- how many credits the client can spend now.
 --
 -- Burn order: soonest expiry first (none last), then oldest, then id.
 -- Locks every lot of the client that can pay, in id order. Locking just the first would not do: a second
@@ -6,48 +7,50 @@
 --
 -- Refusals: 402 INSUFFICIENT_CREDITS (details: required, available, short_by; credits).
 
-create or replace function session_approval.debit_one_credit(p_user_id uuid, p_session_id uuid)
-returns uuid
+create or replace function session_approval.debit_one_credit(
+  p_user_id uuid,
+  p_session_id uuid,
+  out lot_id uuid,
+  out credits_balance_after integer
+)
 language plpgsql
 volatile
 security invoker
 set search_path = ''
 as $$
-declare
-  v_lot_id uuid;
 begin
   perform session_approval.note_credit_entry(
     jsonb_build_object('kind', 'approval', 'session_id', p_session_id, 'actor_id', p_user_id));
 
+  with locked as materialized (
+    select k.id, k.credits_balance, k.expires_at, k.created_at
+    from session_approval.spendable_lots k
+    where k.user_id = p_user_id
+    order by k.id
+    for no key update
+  )
   update public.user_credits l
   set credits_balance = l.credits_balance - 1
   where l.id = (
-    with locked as materialized (
-      select k.id, k.expires_at, k.created_at
-      from session_approval.spendable_lots k
-      where k.user_id = p_user_id
-      order by k.id
-      for no key update
-    )
     select k.id
     from locked k
     order by k.expires_at nulls last, k.created_at, k.id
     limit 1
   )
-  returning l.id into v_lot_id;
+  returning l.id, (select sum(k.credits_balance) - 1 from locked k)
+  into lot_id, credits_balance_after;
 
   if not found then
     perform session_approval.refuse(
       402, 'INSUFFICIENT_CREDITS', 'Insufficient credits',
       jsonb_build_object('required', 1, 'available', 0, 'short_by', 1));
   end if;
-
-  return v_lot_id;
 end
 $$;
 
 comment on function session_approval.debit_one_credit(uuid, uuid) is
-  'Take one credit from the lot that must pay first; returns the lot. 402 when no lot can pay.';
+  'Take one credit from the lot that must pay first; returns the lot, and the credits that the client can '
+  'spend afterwards. 402 when no lot can pay.';
 
 revoke all on function session_approval.debit_one_credit(uuid, uuid)
   from public, anon, authenticated;

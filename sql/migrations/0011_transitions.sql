@@ -34,7 +34,8 @@ values
 on conflict (from_status, to_status) do nothing;
 
 revoke all on session_approval.transitions from public, anon, authenticated, service_role;
-grant select on session_approval.transitions to anon, authenticated, service_role; -- the guard reads it as who writes
+-- guard_session reads it as the person who writes.
+grant select on session_approval.transitions to authenticated, service_role;
 
 comment on table session_approval.transitions is
   'The ways from one status to another of a session that needs approval.';

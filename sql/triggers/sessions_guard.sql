@@ -1,10 +1,10 @@
 -- A session that needs approval is moved by the functions alone: people with a token cannot write past them,
 -- whatever row level security lets through. service_role and the owner can; what they do is recorded.
 --
--- What is left to those roles: the changes of status that session_approval.transitions leaves to them, and to
--- write what is only told (title, notes). Its therapist may move an approved session, as existing screens do.
--- Nobody else may: its client, or a second account of theirs where there is no row security, could move it to
--- where cancelling is free again.
+-- What is left to them: the changes of status that session_approval.transitions leaves to those who are
+-- signed in, and to write what is only told (title, notes). Its therapist may move an approved session, as
+-- existing screens do. Nobody else may: its client, or a second account of theirs where there is no row
+-- security, could move it to where cancelling is free again.
 --
 -- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
 -- be service_role or the table's owner.
@@ -19,17 +19,17 @@ language plpgsql
 security invoker
 set search_path = ''
 as $$
+declare
+  v_may_move boolean := false;
 begin
   if current_user not in ('anon', 'authenticated') then
-    if pg_has_role(current_user, 'service_role', 'member')
-      or not (pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage'))
-    then
+    if pg_has_role(current_user, 'service_role', 'member') or not (
+      pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage')
+    ) then
       return new;
     end if;
 
-    if pg_has_role(
-      current_user, (select c.relowner from pg_catalog.pg_class c where c.oid = tg_relid), 'member')
-    then
+    if pg_has_role(current_user, (select c.relowner from pg_class c where c.oid = tg_relid), 'member') then
       return new;
     end if;
   end if;
@@ -59,16 +59,16 @@ begin
     return new;
   end if;
 
-  if (
-      old.status is distinct from new.status
-      and not exists (
-        select
-        from session_approval.transitions t
-        where t.from_status = old.status
-          and t.to_status = new.status
-          and t.by_writing
-      )
-    )
+  if old.status is distinct from new.status and pg_has_role(current_user, 'authenticated', 'usage') then
+    v_may_move := exists (
+      select
+      from session_approval.transitions t
+      where (t.from_status, t.to_status) = (old.status, new.status)
+        and t.by_writing
+    );
+  end if;
+
+  if (old.status is distinct from new.status and not v_may_move)
     or (
       (old.status = 'pending_approval' or (auth.uid() = old.therapist_id) is not true)
       and (old.start_time, old.end_time, old.duration_minutes)

@@ -24,6 +24,33 @@ begin
     return null;
   end if;
 
+  if tg_op = 'UPDATE'
+    and (
+      old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id,
+      old.requires_approval
+    ) is not distinct from (
+      new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id,
+      new.requires_approval
+    )
+  then
+    if (old.status, old.is_instant) is not distinct from (new.status, new.is_instant) then
+      return null;
+    end if;
+
+    -- An approved session that goes on where it is needs no time that it has not; what overlaps since before
+    -- there was a calendar, or was inserted past it, must not keep its people from joining. A proposal that
+    -- is approved where it is holds the time of both already.
+    if new.requires_approval and new.status = any (v_approved) then
+      if old.status = any (v_approved) then
+        return null;
+      end if;
+
+      if (select count(*) = 2 from session_approval.bookings b where b.session_id = new.id) then
+        return null;
+      end if;
+    end if;
+  end if;
+
   if new.requires_approval is not true then
     if (new.status = 'pending_approval' or new.status = any (v_approved))
       and coalesce(new.end_time, new.start_time) > now() - interval '1 day'
@@ -33,20 +60,6 @@ begin
   else
     v_end_time := coalesce(
       new.end_time, new.start_time + make_interval(mins => new.duration_minutes::integer));
-  end if;
-
-  -- An approved session that goes on where it is needs no time that it has not; what overlaps since before
-  -- there was a calendar, or was inserted past it, must not keep its people from joining.
-  if tg_op = 'UPDATE'
-    and old.requires_approval
-    and new.requires_approval
-    and old.status = any (v_approved)
-    and new.status = any (v_approved)
-    and (old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id)
-      is not distinct from (
-        new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id)
-  then
-    return null;
   end if;
 
   if new.requires_approval
@@ -98,17 +111,7 @@ for each row execute function session_approval.keep_slot();
 
 create or replace trigger session_approval_slot_change
 after update on public.sessions
-for each row
-when (
-  (
-    old.status, old.start_time, old.end_time, old.duration_minutes, old.therapist_id, old.user_id,
-    old.requires_approval, old.is_instant
-  ) is distinct from (
-    new.status, new.start_time, new.end_time, new.duration_minutes, new.therapist_id, new.user_id,
-    new.requires_approval, new.is_instant
-  )
-)
-execute function session_approval.keep_slot();
+for each row execute function session_approval.keep_slot();
 
 create or replace trigger session_approval_slot_truncate
 after truncate on public.sessions

@@ -15,9 +15,9 @@ set search_path = ''
 as $$
 begin
   if current_user not in ('anon', 'authenticated') then
-    if pg_has_role(current_user, 'service_role', 'member')
-      or not (pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage'))
-    then
+    if pg_has_role(current_user, 'service_role', 'member') or not (
+      pg_has_role(current_user, 'authenticated', 'usage') or pg_has_role(current_user, 'anon', 'usage')
+    ) then
       return null;
     end if;
 

@@ -22,6 +22,10 @@ declare
   v_stays constant boolean := tg_op = 'UPDATE'
     and (old.id, old.user_id) is not distinct from (new.id, new.user_id);
 begin
+  if v_stays and v_before = v_after then
+    return null;
+  end if;
+
   if v_note is null then
     v_note := jsonb_build_object(
       'kind', 'external', 'actor_id', auth.uid(), 'source', session_approval.acting_role());
@@ -31,12 +35,11 @@ begin
 
   -- A lot that the ledger does not know yet opens with what was in it.
   if tg_op <> 'INSERT' then
-    insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
-    select old.id, old.user_id, 'opening', v_before, v_before
-    where not exists (
-      select from session_approval.credit_ledger e where e.lot_id = old.id
-    )
-    on conflict do nothing;
+    if not exists (select from session_approval.credit_ledger e where e.lot_id = old.id) then
+      insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
+      values (old.id, old.user_id, 'opening', v_before, v_before)
+      on conflict do nothing;
+    end if;
   end if;
 
   insert into session_approval.credit_ledger (
@@ -103,14 +106,11 @@ create or replace trigger session_approval_ledger
 after insert or delete on public.user_credits
 for each row execute function session_approval.record_credit_entry();
 
--- Not "update of credits_balance": that would miss a balance that another trigger changes.
+-- Not "update of credits_balance": that would miss a balance that another trigger changes. And without a
+-- condition here: Postgres reads a trigger's condition anew in every statement, the function's only once.
 create or replace trigger session_approval_ledger_change
 after update on public.user_credits
-for each row
-when (
-  (old.id, old.user_id, old.credits_balance) is distinct from (new.id, new.user_id, new.credits_balance)
-)
-execute function session_approval.record_credit_entry();
+for each row execute function session_approval.record_credit_entry();
 
 create or replace trigger session_approval_ledger_truncate
 before truncate on public.user_credits

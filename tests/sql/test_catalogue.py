@@ -31,7 +31,6 @@ SERVER_DOORS = {
 }
 TRIGGERED_AS_OWNER = {
     "tell_people",
-    "guard_session",
     "clear_slots",
     "keep_slot",
     "record_credit_entry",

@@ -159,16 +159,11 @@ def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None
         for session in sessions:
             change(db, "sessions", session["id"], approval_expires_at="yesterday")
         over = [propose(db, therapist, client) for _ in range(2)]
-        for session in over:
+        for year, session in enumerate(over, 2020):
             give_credits(db, client)
             approve(db, client, session)
-            change(
-                db,
-                "sessions",
-                session["id"],
-                start_time="2020-01-01 10:00",
-                end_time="2020-01-01 10:30",
-            )
+            when = {"start_time": f"{year}-01-01 10:00", "end_time": f"{year}-01-01 10:30"}
+            change(db, "sessions", session["id"], **when)
         for session in (sessions[0], over[0]):
             busy.execute("select from public.sessions where id = %s for update", (session["id"],))
         busy.execute("select from public.user_credits where id = %s for update", (lots[0],))
@@ -399,7 +394,8 @@ def test_it_closes_at_most_five_hundred_at_a_time_those_first_that_ended_first(
         "insert into public.sessions"
         " (user_id, therapist_id, status, requires_approval, start_time, end_time)"
         " select %s, %s, 'scheduled', true, t, t + interval '1 minute' from generate_series("
-        "   now() - interval '501 minutes', now() - interval '1 minute', '1 minute') t order by t desc",
+        "   now() - interval '501 minutes', now() - interval '1 minute', '1 minute') t"
+        " order by t desc",
         (client.id, therapist.id),
     )
     configure(db, finish_after="0")

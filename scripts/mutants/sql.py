@@ -83,6 +83,16 @@ def _in_brackets(pattern: str, becomes: str) -> Finder:
     return find
 
 
+def _orders(_: str, code: str) -> Iterator[Change]:
+    """Drop an order, to the end of its line or of the brackets that it stands in."""
+    for match in re.finditer(r"\border by ", code):
+        depth, place = 0, match.end()
+        while depth or not re.match(r"[\n;)]| loop\b", code[place:]):
+            depth += {"(": 1, ")": -1}.get(code[place], 0)
+            place += 1
+        yield match.start(), place, ""
+
+
 def _numbers(_: str, code: str) -> Iterator[Change]:
     for match in re.finditer(r"(?<![\w.$:\[%-])\d+(?![\w.%])", code):
         yield match.start(), match.end(), str(int(match[0]) + 1)
@@ -141,7 +151,7 @@ RULES: dict[str, Finder] = {
     "closed": _replace(r"\btstzrange\(([^()]*)\)", r"tstzrange(\1, '[]')"),
     "closed-open": _replace(r"'\(\)'", "'[]'", literals=True),
     # What is chosen, and in which order
-    "no-order": _replace(r"\border by [^\n();]*(?:\([^()]*\)[^\n();]*)*", ""),
+    "no-order": _orders,
     "ascending": _replace(r" desc\b", ""),
     "nulls-first": _replace(r"\bnulls last\b", "nulls first"),
     "no-limit": _replace(r"\blimit \w+", ""),

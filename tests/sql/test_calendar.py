@@ -699,10 +699,11 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             status="pending_approval",
         )
         older = insert(db, therapist, other)
-        insert(db, therapist, other, TEN + DAY, TEN + DAY + HALF, requires_approval=True)
-        insert(
-            db, therapist, other, TEN + DAY + HALF, TEN + DAY + 2 * HALF
-        )  # after it, not beside it
+        change(db, "sessions", approved["id"], created_at="2020-01-01")  # and so is the last stored
+        one_after_another = [
+            insert(db, therapist, other, begin, begin + HALF, requires_approval=True)
+            for begin in (TEN + DAY, TEN + DAY + HALF)
+        ]
         db.execute("alter table public.sessions enable trigger user")
         db.execute("truncate session_approval.bookings")
 
@@ -719,6 +720,8 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             assert len(pairs) == 2
             assert booked(db, approved) == holding(approved)
             assert [person for person, *_ in booked(db, overlapping)] == [other.id]
+            for session in one_after_another:
+                assert booked(db, session) == holding(session)
 
         # They go on as before: both can be joined and finished.
         for session, person in ((overlapping, other), (approved, client)):

@@ -1,7 +1,7 @@
 # Two commands matter: make run, and make test. Each prepares everything it needs.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test servers check lint apply doctor bench bench-install torture bundle lock audit token reset
+.PHONY: help run test servers check lint apply doctor bench bench-install torture mutants bundle lock audit token reset
 
 # The first Python on this machine that is new enough; PYTHON=... chooses another.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -59,6 +59,10 @@ bench-install: $(READY) ## measure both installs on a million sessions under wri
 
 torture: $(READY) ## everything under faults for 20 minutes, checked answer by answer; then credits and answers at full size
 	@$(BIN)/python -m scripts.torture $(ARGS)
+
+mutants: $(READY) ## take the SQL and the API apart, one change at a time, and see the tests notice (hours)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-mutants.txt
+	@$(BIN)/python -m scripts.mutants $(ARGS)
 
 bundle: $(READY) ## write the install as one file for SQL editors: build/session_approval.sql
 	@$(BIN)/python -m scripts.bundle

@@ -182,6 +182,12 @@ def configure(db: Connection, **settings: Any) -> None:
     db.execute(statement, settings)
 
 
+def read_in_storage_order(db: Connection) -> None:
+    """Have no index put rows in order by chance, until the transaction ends."""
+    for setting in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
+        db.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
+
+
 def contents(db: Connection) -> dict[str, list[Row]]:
     """Return every row of every table that the product reads or writes."""
     tables = {

@@ -1,22 +1,27 @@
 """Correcting: an operator changes a lot, says why, and never takes it below zero."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
+from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
     Person,
     act_as,
     add_person,
+    approve,
     call_as,
     contents,
     give_credits,
     ledger,
+    propose,
     row,
+    wait_until_blocked,
 )
 
 ADJUST = "adjust_credits"
@@ -161,3 +166,32 @@ def test_only_the_server_corrects(db: Connection, lot: UUID, operator: Person) -
                 act_as(db, None, role),
             ):
                 db.execute(f"select {schema}.adjust_credits(%s, 1, 'x', %s)", (lot, operator.id))
+
+
+def test_a_correction_waits_for_an_approval_under_way_and_counts_its_credit(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as first,
+        people.connect(own_database) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        lot = give_credits(db, client, 3)
+        session = propose(db, therapist, client)
+        first.execute("select")
+        approve(first, client, session)
+
+        correction = {
+            "p_lot_id": lot,
+            "p_delta": -1,
+            "p_reason": "Given by mistake",
+            "p_actor_id": therapist.id,
+        }
+        answer = pool.submit(call_as, second, "service_role", None, ADJUST, **correction)
+        wait_until_blocked(db, second)
+        first.commit()
+
+        assert [corrected["credits_balance"] for corrected in answer.result(20)] == [1]
+        assert [entry["balance_after"] for entry in ledger(db, client)] == [3, 2, 1]

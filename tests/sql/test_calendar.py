@@ -462,6 +462,8 @@ def test_a_session_that_will_not_take_place_gives_its_time_back(
 
     end(practice, session)
 
+    if end is not expire_unnoticed:
+        assert booked(db, session) == []
     second = propose(db, practice.therapist, practice.client, p_start_time=TEN)
     assert booked(db, second) == holding(second)
     assert booked(db, session) == []
@@ -697,7 +699,11 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             status="pending_approval",
         )
         older = insert(db, therapist, other)
-        insert(db, therapist, other, TEN + DAY, TEN + DAY + HALF, requires_approval=True)
+        change(db, "sessions", approved["id"], created_at="2020-01-01")  # and so is the last stored
+        one_after_another = [
+            insert(db, therapist, other, begin, begin + HALF, requires_approval=True)
+            for begin in (TEN + DAY, TEN + DAY + HALF)
+        ]
         db.execute("alter table public.sessions enable trigger user")
         db.execute("truncate session_approval.bookings")
 
@@ -714,6 +720,8 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             assert len(pairs) == 2
             assert booked(db, approved) == holding(approved)
             assert [person for person, *_ in booked(db, overlapping)] == [other.id]
+            for session in one_after_another:
+                assert booked(db, session) == holding(session)
 
         # They go on as before: both can be joined and finished.
         for session, person in ((overlapping, other), (approved, client)):
@@ -726,6 +734,19 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             ]
             == 1
         )
+
+
+def test_what_is_only_told_of_a_proposal_changes_whoever_has_its_time_by_now(
+    practice: Practice,
+) -> None:
+    db = practice.db
+    session = propose(db, practice.therapist, practice.client, p_start_time=TEN)
+    db.execute("delete from session_approval.bookings where session_id = %s", (session["id"],))
+    insert(db, practice.therapist, practice.other_client)
+
+    change(db, "sessions", session["id"], notes="told")
+
+    assert booked(db, session) == []
 
 
 # What a refusal says.
@@ -981,6 +1002,33 @@ def test_a_proposal_waits_for_an_older_insert_under_way_and_is_refused_if_that_i
     answer = race.overtaken(race.proposing(race.other_client), commits=commits)
 
     assert is_conflict(answer) == commits
+
+
+def test_a_proposal_for_today_waits_for_an_older_insert_of_today(race: Race) -> None:
+    soon = datetime.now(UTC) + timedelta(hours=2)
+    insert(race.first, race.therapist, race.client, soon, soon + HALF)
+
+    answer = race.overtaken(
+        lambda db: propose(db, race.therapist, race.other_client, p_start_time=soon)
+    )
+
+    assert is_conflict(answer)
+
+
+def test_an_approval_waits_for_another_of_the_same_time_that_proposals_no_longer_hold(
+    race: Race,
+) -> None:
+    session = race.proposing(race.client)(race.owner)
+    configure(race.owner, block_pending_slots=False)
+    rival = race.proposing(race.other_client)(race.owner)
+    for client in (race.client, race.other_client):
+        give_credits(race.owner, client, 1)
+    approve(race.first, race.client, session)
+
+    answer = race.overtaken(lambda db: approve(db, race.other_client, rival))
+
+    assert is_conflict(answer)
+    assert booked(race.owner, session) == holding(session)
 
 
 def test_older_code_never_waits_for_a_proposal_nor_is_it_refused(race: Race) -> None:

@@ -1,5 +1,6 @@
 """Cancelling: withdrawn while it waits, refunded by policy once paid, and never refunded twice."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -7,6 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -25,6 +27,7 @@ from tests.people import (
     ledger,
     propose,
     row,
+    wait_until_blocked,
 )
 
 CANCEL = "cancel_session"
@@ -504,3 +507,26 @@ def test_who_cannot_sign_in_cannot_cancel(
             call_as(db, role, None, CANCEL, p_session_id=session["id"])
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", client, CANCEL, p_session_id=session["id"])
+
+
+def test_a_refund_waits_for_the_lot_that_somebody_deletes_and_goes_into_another(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as first,
+        people.connect(own_database) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        lot = give_credits(db, client, 1)
+        session = approve(db, client, propose(db, therapist, client))
+        first.execute("delete from public.user_credits where id = %s", (lot,))
+
+        answer = pool.submit(call, second, therapist, CANCEL, p_session_id=session["id"])
+        wait_until_blocked(db, second)
+        first.commit()
+
+        [cancelled] = answer.result(20)
+        assert cancelled["refunded"]
+        assert balances(db, client) == [1]

@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 from scripts.local import ROOT, database
@@ -294,3 +295,23 @@ def test_nothing_raises_the_state_that_older_postgrest_retries_for_ever() -> Non
         code = re.sub(r"--.*", "", file.read_text())
         assert "40001" not in code
         assert "serialization_failure" not in code
+
+
+def test_a_new_installation_begins_with_this_policy(db: Connection) -> None:
+    [policy] = db.execute("select * from session_approval.settings").fetchall()
+
+    assert policy == {
+        "only_row": True,
+        "default_time_zone": "UTC",
+        "pending_ttl": timedelta(hours=72),
+        "instant_ttl": timedelta(minutes=15),
+        "join_early": timedelta(minutes=10),
+        "free_cancel_window": timedelta(hours=24),
+        "buffer": timedelta(0),
+        "block_pending_slots": True,
+        "video_base_url": None,
+        "refund_grace": timedelta(days=30),
+        "low_balance": 1,
+        "finish_after": timedelta(minutes=15),
+        "refund_no_show": False,
+    }

@@ -22,6 +22,7 @@ from tests.people import (
     contents,
     give_credits,
     propose,
+    read_in_storage_order,
 )
 
 CHECK = "check_availability"
@@ -260,3 +261,54 @@ def test_only_active_therapists_look_into_the_calendar(
             call_as(db, role, None, CHECK, p_start_time=TEN)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", therapist, CHECK, p_start_time=TEN)
+
+
+def test_of_many_conflicts_the_first_ten_are_told_in_order(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    starts = [TEN + timedelta(minutes=30 * n) for n in range(11)]
+    for start in reversed(starts):
+        db.execute(
+            "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+            " values (%s, %s, %s, %s)",
+            (client.id, therapist.id, start, start + timedelta(minutes=30)),
+        )
+    read_in_storage_order(db)
+
+    told = check(db, therapist, p_duration_minutes=480)["conflicting_sessions"]
+
+    assert [datetime.fromisoformat(session["start_time"]) for session in told] == starts[:10]
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_the_pause_counts_also_beside_what_is_just_out_of_the_week(
+    db: Connection, therapist: Person, client: Person, side: int
+) -> None:
+    pause = timedelta(minutes=15)
+    edge = TEN + side * timedelta(days=7)
+    configure(db, buffer=pause)
+
+    def insert(start: datetime, end: datetime) -> None:
+        db.execute(
+            "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+            " values (%s, %s, %s, %s)",
+            (client.id, therapist.id, start, end),
+        )
+
+    for n in range(28):  # the week before and the week after, but for the edge
+        begin = TEN - timedelta(days=7) + n * timedelta(hours=12)
+        end = begin + timedelta(hours=12)
+        if side < 0 and n == 0:
+            begin += HALF + pause
+        if side > 0 and n == 27:
+            end -= pause
+        insert(begin, end)
+
+    times = [told["time"] for told in check(db, therapist)["suggested_times"]]
+    assert [datetime.fromisoformat(time) for time in times] == [edge]
+
+    if side < 0:
+        insert(edge - HALF, edge)
+    else:
+        insert(edge + HALF, edge + 2 * HALF)
+    assert check(db, therapist)["suggested_times"] == []

@@ -1,5 +1,6 @@
 """Finishing: the therapist says how a session ended, once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -7,6 +8,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -22,6 +24,7 @@ from tests.people import (
     events,
     give_credits,
     propose,
+    wait_until_blocked,
 )
 
 FINISH = "finish_session"
@@ -164,3 +167,27 @@ def test_who_cannot_sign_in_cannot_finish(
             call_as(db, role, None, FINISH, p_session_id=session["id"])
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", therapist, FINISH, p_session_id=session["id"])
+
+
+def test_finishing_waits_for_a_cancellation_under_way_and_does_not_undo_it(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as first,
+        people.connect(own_database) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        give_credits(db, client)
+        session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
+        first.execute("select")
+        call(first, client, "cancel_session", p_session_id=session["id"])
+
+        answer = pool.submit(finish, second, therapist, session)
+        wait_until_blocked(db, second)
+        first.commit()
+
+        error = answer.exception(20)
+        assert isinstance(error, psycopg.Error)
+        assert error.diag.message_hint == "SESSION_NOT_FINISHABLE"

@@ -17,6 +17,7 @@ from tests.people import (
     contents,
     give_credits,
     propose,
+    read_in_storage_order,
 )
 
 GET = "get_session"
@@ -44,6 +45,23 @@ def test_its_two_people_see_a_session_with_its_events_oldest_first(
             ("scheduled", "cancelled", str(therapist.id), "A strike"),
         ]
         assert all(event["created_at"] for event in found["events"])
+
+
+def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+    for number, reason in [(2**40 + 1, "second"), (2**40, "first")]:
+        db.execute(
+            "insert into session_approval.session_events (id, session_id, reason)"
+            " overriding system value values (%s, %s, %s)",
+            (number, session["id"], reason),
+        )
+    read_in_storage_order(db)
+
+    [found] = call(db, client, GET, p_session_id=session["id"])
+
+    assert [event["reason"] for event in found["events"]] == [None, "first", "second"]
 
 
 def test_it_has_the_same_shape_as_in_a_list(

@@ -18,6 +18,7 @@ from tests.people import (
     act_as,
     add_person,
     approve,
+    call,
     call_as,
     change,
     contents,
@@ -339,6 +340,31 @@ def test_one_event_told_twice_at_once_is_kept_once(own_database: str) -> None:
 
         assert waiting.result(20) is False
         assert [told["to_status"] for told in events(db, session)].count("in_progress") == 1
+
+
+def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
+    own_database: str,
+) -> None:
+    with (
+        people.connect(own_database) as db,
+        people.connect(own_database, autocommit=False) as first,
+        people.connect(own_database) as second,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        therapist, client = add_person(db, "therapist"), add_person(db, "individual")
+        give_credits(db, client, 1)
+        session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
+        [clock] = db.execute("select now() as at").fetchall()
+        first.execute("select")
+        call(first, therapist, "cancel_session", p_session_id=session["id"])
+
+        joined = event("participant.joined", session, clock["at"], client)
+        waiting = pool.submit(tell, second, joined)
+        wait_until_blocked(db, second)
+        first.commit()
+
+        assert waiting.result(20) is True
+        assert status(db, session) == "cancelled"
 
 
 def test_events_of_two_sessions_do_not_wait_for_each_other(own_database: str) -> None:

@@ -27,6 +27,7 @@ from tests.people import (
     give_credits,
     ledger,
     propose,
+    read_in_storage_order,
     row,
     wait_until_blocked,
 )
@@ -157,14 +158,21 @@ def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None
         sessions = [propose(db, therapist, client) for _ in range(2)]
         for session in sessions:
             change(db, "sessions", session["id"], approval_expires_at="yesterday")
-        busy.execute("select from public.sessions where id = %s for update", (sessions[0]["id"],))
+        over = [propose(db, therapist, client) for _ in range(2)]
+        for year, session in enumerate(over, 2020):
+            give_credits(db, client)
+            approve(db, client, session)
+            when = {"start_time": f"{year}-01-01 10:00", "end_time": f"{year}-01-01 10:30"}
+            change(db, "sessions", session["id"], **when)
+        for session in (sessions[0], over[0]):
+            busy.execute("select from public.sessions where id = %s for update", (session["id"],))
         busy.execute("select from public.user_credits where id = %s for update", (lots[0],))
         db.execute("set lock_timeout = '2s'")
 
         first = sweep(db)
         busy.rollback()
 
-        assert [first, sweep(db)] == [swept(1, 1), swept(1, 1)]
+        assert [first, sweep(db)] == [swept(1, 1, 1), swept(1, 1, 1)]
 
 
 def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) -> None:
@@ -379,19 +387,26 @@ def test_what_has_ended_otherwise_stays_as_it_is(db: Connection, session: Row, s
     assert sweep(db) == swept(0, 0)
 
 
-def test_it_closes_at_most_five_hundred_at_a_time(
+def test_it_closes_at_most_five_hundred_at_a_time_those_first_that_ended_first(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute(
         "insert into public.sessions"
         " (user_id, therapist_id, status, requires_approval, start_time, end_time)"
         " select %s, %s, 'scheduled', true, t, t + interval '1 minute' from generate_series("
-        "   now() - interval '501 minutes', now() - interval '1 minute', '1 minute') t",
+        "   now() - interval '501 minutes', now() - interval '1 minute', '1 minute') t"
+        " order by t desc",
         (client.id, therapist.id),
     )
     configure(db, finish_after="0")
+    read_in_storage_order(db)
 
-    assert [sweep(db), sweep(db), sweep(db)] == [swept(0, 0, 500), swept(0, 0, 1), swept(0, 0)]
+    assert sweep(db) == swept(0, 0, 500)
+    [left] = db.execute(
+        "select end_time = now() as ended_last from public.sessions where status = 'scheduled'"
+    ).fetchall()
+    assert left["ended_last"]
+    assert [sweep(db), sweep(db)] == [swept(0, 0, 1), swept(0, 0)]
 
 
 def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(

@@ -1,0 +1,1 @@
+"""Take the product apart, one change at a time, and see the tests notice."""

@@ -51,8 +51,8 @@ apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql:/
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
 
-bench: $(READY) ## measure approvals beside the same statements by hand, then lists and calendar up to 5 million sessions
-	@$(BIN)/python -m scripts.bench
+bench: $(READY) ## measure approvals over HTTP and in SQL, lists and calendar up to 5 million sessions; ARGS=--publish
+	@$(BIN)/python -m scripts.bench $(ARGS)
 
 bench-install: $(READY) ## measure both installs on a million sessions under writes: waits by lock, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)

@@ -102,8 +102,9 @@ def _measure(
     footprint: dict[str, float],
 ) -> int:
     """Run the sides in turn, forwards and then backwards, so that none is favoured."""
-    longest = len(SIDES) * (len(connections) * rounds * seconds + _WARM_SECONDS)
-    people = People(clients=_CLIENTS, sessions=int(_FASTEST * longest))
+    warm = min(_WARM_SECONDS, seconds)
+    longest = len(SIDES) * (len(connections) * rounds * seconds + warm)
+    people = People(clients=_CLIENTS, sessions=500 + int(_FASTEST * longest))
     with ExitStack() as ended:
         server = ended.enter_context(EmbeddedPostgres(folder / "postgres"))
         footprint.update(_install(server, people))
@@ -131,7 +132,7 @@ def _measure(
         }
         requests = people.requests()
         for side in SIDES:  # every worker has its connections, and Postgres its plans
-            load.run(ports[side], map(write[side], requests), 16, _WARM_SECONDS)
+            load.run(ports[side], map(write[side], requests), 16, warm)
         for number, turn in product(connections, range(rounds)):
             for side in SIDES if turn % 2 else reversed(SIDES):
                 before = _processor_seconds(processes)

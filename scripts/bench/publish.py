@@ -262,7 +262,7 @@ def _bars(
     axes.set_xticks(range(len(groups)), groups)
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, ncols=2, loc="best")
+    figure.legend(frameon=False, ncols=len(series), loc="outside lower center")
     figure.savefig(file, format="svg", metadata={"Date": None})
     pyplot.close(figure)
 

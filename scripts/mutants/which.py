@@ -61,6 +61,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "note_credit_entry": _LEDGER,
     "note_status_change": ("test_events",),
     "room_name": ("test_join_session", "test_record_video_event"),
+    "finish_session": ("test_sweep_sessions",),
     "room_to_remove": ("test_cancel_session", "test_decline_session", "test_finish_session"),
     "session_details": (
         *("test_get_session", "test_list_sessions", "test_approve_session_and_deduct_credit"),

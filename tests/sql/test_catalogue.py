@@ -332,3 +332,10 @@ def test_what_may_be_null_in_our_tables_is_listed(db: Connection) -> None:
         "settings": "video_base_url",
         "video_events": "user_id",
     }
+
+
+def test_nothing_is_a_policy_too(db: Connection) -> None:
+    db.execute(
+        "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
+        " buffer = '0', finish_after = '0', low_balance = 0"
+    )

@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo $$p && break; done)
 BIN := .venv/bin
 READY := .venv/.ready
+EACH_CORE := --numprocesses auto --dist loadfile
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -30,14 +31,14 @@ token: $(READY) ## print an access token for curl: make token EMAIL=ada@example.
 
 test: $(READY) ## run every test; sets up what they need, the browser included
 	@$(BIN)/python -m scripts.browser
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(EACH_CORE) $(PYTEST)
 
 servers: $(READY) ## run a selection of the tests on Postgres 15 and 17, in a container and behind PgBouncer
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-servers.txt || true
 	@$(BIN)/python -m scripts.servers $(ARGS)
 
 check: lint ## lint, then the tests that need no browser
-	@$(BIN)/python -m pytest -m "not browser" $(PYTEST)
+	@$(BIN)/python -m pytest $(EACH_CORE) -m "not browser" $(PYTEST)
 
 lint: $(READY) ## check the formatting, the style and the types
 	@$(BIN)/ruff format --check .
@@ -50,8 +51,8 @@ apply: $(READY) ## install into a database: make apply DATABASE_URL=postgresql:/
 doctor: $(READY) ## look a database over, changing nothing: make doctor DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.doctor $(if $(DATABASE_URL),"$(DATABASE_URL)") $(if $(JSON),--json)
 
-bench: $(READY) ## measure approvals beside the same statements by hand, then lists and calendar up to 5 million sessions
-	@$(BIN)/python -m scripts.bench
+bench: $(READY) ## measure approvals over HTTP and in SQL, lists and calendar up to 5 million sessions; ARGS=--publish
+	@$(BIN)/python -m scripts.bench $(ARGS)
 
 bench-install: $(READY) ## measure both installs on a million sessions under writes: waits by lock, and sizes
 	@$(BIN)/python -m scripts.bench_install $(ARGS)

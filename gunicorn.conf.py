@@ -35,7 +35,7 @@ except ConfigurationError as error:
 wsgi_app = "api:create_app()"
 bind = f"0.0.0.0:{_settings.port}"
 workers = 2
-threads = 4
+threads = 8  # a call waits for Postgres most of its time
 reuse_port = True  # without it one worker may take every kept-alive connection
 preload_app = False  # each worker opens its own connections, after the fork
 timeout = 30

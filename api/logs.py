@@ -13,6 +13,7 @@ from api import metrics
 _log = logging.getLogger(__name__)
 
 _SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+_CONVERTER = re.compile(r"<\w+:")
 _QUOTES_REQUESTS = re.compile(r"(Invalid request|Error handling request)\b.*", re.DOTALL)
 
 # For logging.config.dictConfig; gunicorn.conf.py hands it to gunicorn.
@@ -71,7 +72,7 @@ def _begin() -> None:
 def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
     # The rule and not the path: a path holds ids, and a query whatever somebody wrote into it.
-    route = request.url_rule.rule if request.url_rule else "none"
+    route = _CONVERTER.sub("<", request.url_rule.rule) if request.url_rule else "none"
     response.headers["X-Request-Id"] = g.request_id
     metrics.observe(route, response.status_code, seconds)
     _log.info(

@@ -10,8 +10,9 @@ from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
 
 from api import metrics
-from api.config import CONNECT_TIMEOUT, RPC_TIMEOUT, Settings
+from api.config import Settings
 from api.errors import Refusal
+from api.wire import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -44,11 +45,7 @@ class Supabase:
         self._url = settings.rest_url
         self._apikey = settings.publishable_key
         self._secret_key = settings.secret_key or ""
-        self._http = httpx.Client(
-            http2=False,
-            timeout=httpx.Timeout(RPC_TIMEOUT, connect=CONNECT_TIMEOUT, pool=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16),
-        )
+        self._http = Wire(settings.rest_url)
 
     def call(self, token: str, function: str, parameters: dict[str, Any]) -> list[Row]:
         """Call a function as a token's person and return its rows, or raise its refusal.
@@ -99,8 +96,11 @@ class Supabase:
         """
         found = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
         try:
-            answer = self._http.post(
-                f"{self._url}/rpc/get_credits", headers={"apikey": self._apikey}, json={}
+            answer = self._http.request(
+                "POST",
+                f"{self._url}/rpc/get_credits",
+                headers=httpx.Headers({"apikey": self._apikey, "Content-Type": "application/json"}),
+                content=b"{}",
             )
             code = str(answer.json().get("code"))
         except (httpx.HTTPError, ValueError, AttributeError):

@@ -1,6 +1,8 @@
 """What a token must say to be somebody's, and who signed it: 401 for all that is in doubt."""
 
 import json
+import time
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import jwt
@@ -12,6 +14,7 @@ from api.errors import Refusal
 from api.keys import KeysUnavailable, PublicKeys
 
 _MAX_TOKEN_BYTES = 8 * 1024
+_REMEMBERED = 2048  # verified tokens, those used last
 LEEWAY_SECONDS = 10
 _ASYMMETRIC = ["ES256", "RS256"]
 
@@ -24,7 +27,7 @@ Instant = Annotated[int, Field(ge=0, lt=2**53)]
 class Claims(BaseModel):
     """What a signed-in person's token says; strict, where JSON and PyJWT would be lenient."""
 
-    model_config = ConfigDict(strict=True)
+    model_config = ConfigDict(strict=True, frozen=True)
 
     aud: Literal["authenticated"]
     role: Literal["authenticated"]
@@ -45,6 +48,9 @@ class TokenVerifier:
         self._key_source = settings.jwt_secret or PublicKeys(settings.jwks_url)
         self._algorithms = ["HS256"] if settings.jwt_secret else _ASYMMETRIC
         self._issuer = settings.jwt_issuer
+        # By the token and its key: one that was withdrawn, or fetched anew, verifies afresh. What
+        # is in doubt raises, and is not remembered.
+        self._known = lru_cache(_REMEMBERED)(self._decode)
 
     def verify(self, token: str) -> Claims:
         """Return what the token says when it is a signed-in person's, else refuse.
@@ -67,10 +73,15 @@ class TokenVerifier:
         return isinstance(self._key_source, str) or self._key_source.ready()
 
     def _verify(self, token: str) -> Claims:
-        header = header_of(token)
+        claims = self._known(token, self._key(header_of(token)))
+        if time.time() >= claims.exp + LEEWAY_SECONDS:  # it may have been verified long ago
+            raise jwt.ExpiredSignatureError
+        return claims
+
+    def _decode(self, token: str, key: str | jwt.PyJWK) -> Claims:
         claims = jwt.decode(
             token,
-            self._key(header),
+            key,
             algorithms=self._algorithms,
             audience="authenticated",
             issuer=self._issuer,

@@ -8,7 +8,7 @@ mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $suite" 'Created
 
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
-debootstrap --variant=minbase --include=postgresql "$suite" "$root" ${mirror:+"$mirror"} >"$root.log" ||
+timeout 300 debootstrap --variant=minbase --include=postgresql "$suite" "$root" ${mirror:+"$mirror"} >"$root.log" ||
   { tail -n 20 "$root.log"; exit 1; }
 rm -rf "$root.log" "$root"/var/cache/apt "$root"/var/lib/apt/lists "$root"/usr/share/{doc,locale,man} "$root"/var/lib/postgresql
 

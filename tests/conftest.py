@@ -1,6 +1,8 @@
 """Fixtures that read like people, on a real Postgres."""
 
+import fcntl
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -12,6 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from scripts.local import LOCAL
 from tests import people
 from tests.people import Connection, Person
 from tests.servers import Server, running_server
@@ -37,19 +40,43 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = kept
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Test in a process for each core, each with its own server; where one is given, in one."""
+    return 0 if "TEST_DATABASE_URL" in os.environ else min(os.cpu_count() or 1, 4)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Let a test that is marked alone have the machine while it measures; others go beside."""
+    folder = LOCAL / "tests"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "gate.lock").open("w") as gate, (folder / "turn.lock").open("w") as turn:
+        fcntl.flock(gate, fcntl.LOCK_EX)  # whoever waits for a turn keeps the next behind
+        alone = item.get_closest_marker("alone") is not None
+        fcntl.flock(turn, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        fcntl.flock(gate, fcntl.LOCK_UN)
+        return (yield)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server before the header, so that the header can say which one it is."""
-    if config.option.collectonly or config.option.help:
+    if config.option.collectonly or config.option.help or _distributes(config):
         return
     lent = ExitStack()
     config.stash[_SERVER] = lent.enter_context(running_server())
     config.add_cleanup(lent.close)
 
 
+def _distributes(config: pytest.Config) -> bool:
+    """Whether this process runs no test itself, but has others run them."""
+    return config.getoption("dist", "no") != "no" and bool(config.getoption("tx", None))
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which Postgres the tests run on."""
     if _SERVER not in config.stash:
-        return "postgres: not started"
+        return "postgres: " + ("one for each process" if _distributes(config) else "not started")
     server = config.stash[_SERVER]
     with people.connect(server.address) as db:
         row = db.execute("show server_version").fetchone()

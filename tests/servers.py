@@ -3,11 +3,10 @@
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -112,25 +111,23 @@ def _container() -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _embedded() -> Iterator[EmbeddedPostgres]:
-    """Start the embedded server that test runs share; a second run at once gets one of its own."""
+    """Start the embedded server that is kept; processes that test at once get one each."""
     bin_dir = programs(_VERSION)
-    folder = "postgres" if _VERSION == "18" else f"postgres-{_VERSION}"
-    kept = EmbeddedPostgres(LOCAL / "tests" / folder, bin_dir=bin_dir, config=_FAST)
-    try:
-        kept.start()
-    except StackError as error:
-        if "is in use" not in str(error):
-            raise
-        with (
-            tempfile.TemporaryDirectory(prefix="session-approval-") as folder,
-            EmbeddedPostgres(Path(folder) / "pg", bin_dir=bin_dir, config=_FAST) as own,
-        ):
-            yield own
+    name = "postgres" if _VERSION == "18" else f"postgres-{_VERSION}"
+    for number in count(1):
+        folder = LOCAL / "tests" / (name if number == 1 else f"{name}.{number}")
+        kept = EmbeddedPostgres(folder, bin_dir=bin_dir, config=_FAST)
+        try:
+            kept.start()
+        except StackError as error:
+            if "is in use" not in str(error):
+                raise
+            continue
+        try:
+            yield kept
+        finally:
+            kept.stop()
         return
-    try:
-        yield kept
-    finally:
-        kept.stop()
 
 
 def _prepared(backend: str, address: str) -> Server:

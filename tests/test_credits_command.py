@@ -292,7 +292,7 @@ def test_a_database_in_order_has_its_settings_shown_and_no_complaint(operator: O
 
     assert status == 0
     assert found["settings"]["pending_ttl"] == "72:00:00"
-    assert [finding["level"] for finding in found["findings"]] == ["ok"] * 6
+    assert [finding["level"] for finding in found["findings"]] == ["ok"] * 7
     words = said(operator.run("doctor"))
     assert "  refund_grace         30 days" in words
     assert "OK       credits: lots, ledger and sessions add up" in words

@@ -165,6 +165,13 @@ DAMAGES = {
             ("error", "authenticated has privileges on session_approval.credit_ledger"),
         ],
     ),
+    "a rule that people can change": (
+        "grant update on session_approval.transitions to authenticated",
+        [
+            ("warning", "grants transitions is changed since the last install"),
+            ("error", "authenticated has privileges on session_approval.transitions"),
+        ],
+    ),
 }
 
 

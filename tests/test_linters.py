@@ -17,10 +17,10 @@ from scripts.local import ROOT, database
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import npm
 from tests import people
+from tests.install.places import text
 from tests.people import Connection
 from tests.servers import Server
 from tests.sql.test_install import schema
-from tests.sql.test_rollback import HOSTED
 
 CLI = "supabase@3.1.0"
 FOLDER = ROOT / ".local" / "supabase" / "3.1.0"
@@ -81,7 +81,9 @@ def checked() -> Iterator[Connection]:
             database.apply(server.uri(), [database.SUPABASE, database.STARTER])
             with people.connect(server.uri()) as db:
                 # What every trigger of ours needs to be there.
-                db.execute(HOSTED + "alter table public.sessions add column duration integer")
+                db.execute(
+                    text("hosted") + "alter table public.sessions add column duration integer"
+                )
                 database.apply(server.uri(), [database.INSTALL])
                 db.execute("create extension plpgsql_check")
                 yield db

@@ -58,6 +58,7 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+@pytest.mark.alone
 def test_it_runs_stops_without_a_trace_and_starts_again_within_five_seconds(folder: Path) -> None:
     first = start(folder)
     said = read_until_ready(first)

@@ -1,11 +1,13 @@
 """Measure what people ask for most with ten thousand sessions, a million and five million."""
 
 import argparse
+import json
 import statistics
 import sys
 import time
 from collections.abc import Sequence
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -43,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--largest", type=int, default=max(SIZES), help="sessions (%(default)s)")
     parser.add_argument("--plans", action="store_true", help="print the plans at the largest size")
+    parser.add_argument("--output", type=Path, help="write all that was measured there, as JSON")
     given = parser.parse_args(arguments)
     sizes = sorted({size for size in SIZES if size < given.largest} | {given.largest})
     measured: dict[int, dict[str, float]] = {}
@@ -58,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except StackError as error:
         print(error, file=sys.stderr)
         return 2
+    if given.output:
+        given.output.write_text(json.dumps(measured, indent=2) + "\n")
     return _report(measured)
 
 

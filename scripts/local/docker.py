@@ -40,7 +40,11 @@ def daemon() -> Iterator[str]:
             yield "a Docker of our own"
         finally:
             process.terminate()
-            process.wait(60)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def postgres_image(wanted: str) -> str:

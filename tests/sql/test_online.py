@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
@@ -15,10 +14,11 @@ from scripts.bundle import bundle
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
+from tests.install import places
+from tests.install.places import ADA, THERAPIST, dump, install, roll_back
 from tests.people import Connection, approve, propose
 from tests.servers import Server
-from tests.sql.test_install import ADA, APPROVE, THERAPIST, answers, install, schema
-from tests.sql.test_rollback import PLACES, dump, roll_back
+from tests.sql.test_install import APPROVE, answers, schema
 
 ONLINE = ROOT / "sql" / "online"
 # Everything in the schema that no second install writes anew, without ids and moments.
@@ -30,15 +30,12 @@ TABLES = {
     "transitions": "transitions",
     "installs": "version, checksum, definitions",
 }
-# A project that overlaps with ours in every way that the steps must tell apart.
-ALL_AT_ONCE = (
-    PLACES["earlier attempt"]
-    + """
+# An earlier attempt with this overlaps with ours in every way that the steps must tell apart.
+ALL_AT_ONCE = """
 alter table public.sessions add constraint known_states check (status <> 'in_progress');
 alter table public.sessions enable row level security;
 alter table public.user_credits enable row level security;
 """
-)
 
 
 def lines_of(file: Path) -> Iterator[str]:
@@ -117,15 +114,11 @@ def twin(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection]
 
 
 def _place(server: Server, name: str) -> Iterator[Connection]:
-    database_name = f"test_online_{uuid4().hex[:8]}"
-    address = server.create(database_name, "template0")
-    try:
-        database.apply(address, [database.SUPABASE])
-        with people.connect(address) as db:
-            db.execute({**PLACES, "all at once": ALL_AT_ONCE}[name])
-            yield db
-    finally:
-        server.drop(database_name)
+    everything = name == "all at once"
+    with places.place(server, "earlier_attempt" if everything else name) as db:
+        if everything:
+            db.execute(ALL_AT_ONCE)
+        yield db
 
 
 # The same.
@@ -133,7 +126,7 @@ def _place(server: Server, name: str) -> Iterator[Connection]:
 
 @pytest.mark.parametrize(
     ("place", "twin"),
-    [(name, name) for name in ("all at once", "hosted", "some of ours")],
+    [(name, name) for name in ("all at once", "hosted", "some_of_ours")],
     indirect=True,
 )
 def test_it_leaves_what_the_one_transaction_leaves(place: Connection, twin: Connection) -> None:

@@ -3,7 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -120,7 +120,7 @@ def test_a_repeated_event_is_kept_once_and_changes_nothing(
         {"type": None},
         {"payload": None},
         {"payload": {"room": "somebody-elses"}},
-        {"payload": {"room": f"s-{uuid4().hex}"}},
+        {"payload": {"room": f"s-{UUID(int=1).hex}"}},
         {"payload": {"room": "s-" + "g" * 32}},
         {"payload": []},
     ],

@@ -1,0 +1,144 @@
+"""The benchmarks run, and the page that publishes them names what exists."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.bench import http, load, publish
+from scripts.bench.__main__ import MEASURES
+from scripts.local import ROOT, StackError
+
+LARGEST_PICTURE = 60_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder of a run over HTTP with numbers so small that they say nothing, and its words."""
+    folder = tmp_path_factory.mktemp("measured")
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "scripts.bench.http", "--seconds", "0.1", "--rounds", "1"),
+            *("--connections", "1", "--output", str(folder / "http.json")),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode in (0, 1), run.stdout + run.stderr
+    return folder, run.stdout
+
+
+def test_every_side_approves_and_every_part_is_measured(measured: tuple[Path, str]) -> None:
+    folder, said = measured
+    found = json.loads((folder / "http.json").read_text())
+    rounds = [http.Round(**one) for one in found["rounds"]]
+
+    assert {one.side for one in rounds} == set(http.SIDES)
+    assert all(one.approvals > 0 and one.p99 >= one.p50 > 0 for one in rounds)
+    [alone] = [one for one in rounds if one.side == http.ALONE]
+    assert alone.processor["Postgres"] > 0
+    assert found["footprint"]["functions"] > 50
+    for side in http.SIDES:
+        assert side in said
+
+
+def test_what_was_measured_is_published_with_its_plots(
+    measured: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, _ = measured
+    (folder / "approvals.json").write_text(json.dumps(approvals(ours=90.0)))
+    times = {"pending list": 1.0, "upcoming list": 2.0}
+    slower = {"pending list": 1.1, "upcoming list": 2.8}
+    (folder / "sizes.json").write_text(json.dumps({"10000": times, "5000000": slower}))
+    page = tmp_path / "benchmarks.md"
+
+    assert publish.main(["--measured", str(folder), "--page", str(page)]) == 0
+
+    text = page.read_text()
+    assert "| SQL: 0.8 of the same statements by hand, or more | 0.90 to 0.90 | reached |" in text
+    assert "at most | 1.10 to 1.40 | **missed** |" in text
+    assert "$" not in text
+    for picture in re.findall(r"\]\((.+?\.svg)\)", text):
+        assert 1000 < (tmp_path / picture).stat().st_size < LARGEST_PICTURE
+
+
+def approvals(ours: float) -> list[dict[str, object]]:
+    """What pgbench measured, where the same statements by hand reach 100 a second."""
+    rates = {"ours": ours, "the same": 100.0, "the least": 150.0, "one row": 300.0}
+    return [
+        {"side": side, "wallets": 1000, "clients": 1, "per_second": rate, "milliseconds": 1.0}
+        for side, rate in rates.items()
+    ]
+
+
+def test_nothing_is_published_before_it_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "benchmarks.md"
+    assert publish.main(["--measured", str(tmp_path), "--page", str(page)]) == 2
+    assert "run make bench first" in capsys.readouterr().err
+    assert not page.exists()
+
+
+def test_the_page_names_programs_and_pictures_that_exist() -> None:
+    text = publish.DOC.read_text()
+    named = set(re.findall(r"-m scripts\.bench\.(\w+)", text))
+    assert named >= set(MEASURES)
+    for program in named:
+        assert (ROOT / "scripts" / "bench" / f"{program}.py").exists()
+    for target in re.findall(r"`make ([a-z-]+)", text):
+        assert f"\n{target}: " in (ROOT / "Makefile").read_text()
+    pictures = re.findall(r"\]\((.+?\.svg)\)", text)
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert (ROOT / "docs" / picture).stat().st_size < LARGEST_PICTURE
+    assert not re.search(rf"{re.escape(socket.gethostname())}\b|/tmp/|/home/|/root/", text)
+
+
+CHUNKED = (
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n"  # as PostgREST
+)
+
+
+@pytest.fixture
+def replies() -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server that gives these replies in turn, a piece at a time."""
+    said: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            line, _ = listener.accept()
+            with line:
+                while line.recv(65536) and said:
+                    for byte in said.pop(0):
+                        line.sendall(bytes([byte]))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1], said
+
+
+def test_the_generator_reads_an_answer_to_its_end_and_a_job_to_its_last_call(
+    replies: tuple[int, list[bytes]],
+) -> None:
+    port, said = replies
+    said += [CHUNKED, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"]
+    call = load.request("GET", "/", {})
+
+    assert len(load.run(port, iter([[call, call]]), 1, 0).times) == 1
+    assert said == []
+
+
+def test_the_generator_counts_no_refusal(replies: tuple[int, list[bytes]]) -> None:
+    port, said = replies
+    said.append(b"HTTP/1.1 402 Payment Required\r\nContent-Length: 2\r\n\r\n{}")
+    with pytest.raises(StackError, match="402"):
+        load.run(port, iter([[load.request("GET", "/", {})]]), 1, 0)

@@ -15,7 +15,6 @@ _HTTP_CODES = {
     404: "NOT_FOUND",
     405: "METHOD_NOT_ALLOWED",
     413: "PAYLOAD_TOO_LARGE",
-    415: "UNSUPPORTED_MEDIA_TYPE",
 }
 
 FLAT = "TIME_SLOT_CONFLICT"  # older screens read its details beside the message

@@ -55,7 +55,7 @@ def test_mutants_are_killed_and_what_changes_nothing_survives() -> None:
             runner.run(MUTANTS[name], [])
             for name in (
                 "sql/views/clients.sql:no-condition:1",
-                "sql/functions/list_clients.sql:no-revoke:1",
+                "sql/functions/list_clients.sql:no-search-path:1",
                 "sql/functions/reconcile_credits.sql:same:1",
             )
         ]

@@ -13,6 +13,7 @@ _INSTALL = ("test_rollback", "test_preconditions", "test_install")
 _BY_RULE = {
     **dict.fromkeys(("invoker", "definer", "no-search-path", "stable"), ("test_catalogue",)),
     **dict.fromkeys(("no-revoke", "no-grant", "grant-anon"), ("test_catalogue", "test_matrix")),
+    **dict.fromkeys(("nullable", "no-check"), ("test_catalogue",)),
     **dict.fromkeys(("open-policy", "policy-for-all"), ("test_guards", "test_matrix")),
 }
 # And what only several at once can tell; these take longest.
@@ -61,6 +62,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "note_credit_entry": _LEDGER,
     "note_status_change": ("test_events",),
     "room_name": ("test_join_session", "test_record_video_event"),
+    "finish_session": ("test_sweep_sessions",),
     "room_to_remove": ("test_cancel_session", "test_decline_session", "test_finish_session"),
     "session_details": (
         *("test_get_session", "test_list_sessions", "test_approve_session_and_deduct_credit"),
@@ -85,7 +87,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "rollback_plan": ("test_rollback",),
     "check_to_put_back": ("test_rollback",),
     "0001_preconditions": ("test_preconditions",),
-    "0003_settings": ("test_time", "test_sweep_sessions", "test_catalogue", "test_calendar"),
+    "0003_settings": ("test_catalogue", "test_time", "test_sweep_sessions", "test_calendar"),
     "0007_credit_ledger": _LEDGER,
     "0008_session_events": ("test_events",),
     "0009_bookings": ("test_calendar", "test_sweep_sessions"),

@@ -123,7 +123,7 @@ def test_a_new_key_is_found_at_once_and_unknown_names_are_asked_for_every_thirty
     clock.now += 29
     assert keys.find("unknown") is None
     assert server.asked == 2
-    clock.now += 2
+    clock.now += 1
     assert keys.find("unknown") is None
     assert keys.find("unknown") is None
     assert server.asked == 3
@@ -143,7 +143,7 @@ def test_stale_keys_are_used_on_and_a_failed_fetch_is_repeated_after_thirty_seco
         assert keys.find("one") is not None
     assert server.asked == 2
     server.status, server.document = 200, published("two")
-    clock.now += 31
+    clock.now += 30
     keys.find("one")
     assert server.asked == 3
     assert keys.find("two") is not None
@@ -213,6 +213,7 @@ def test_while_old_keys_are_replaced_only_one_thread_waits(
     "unsuitable",
     [
         {"kty": "oct", "k": "c2VjcmV0", "alg": "HS256"},
+        {"kty": "oct", "k": "c2VjcmV0", "alg": None},
         {"use": "enc"},
         {"alg": "ES384"},
         {"alg": "HS256"},
@@ -233,3 +234,14 @@ def test_a_key_that_is_not_for_verifying_these_tokens_is_no_key(
     server.document = {"keys": [{**bad, **unsuitable}, good]}
     assert keys.find("good") is not None
     assert keys.find("bad") is None
+
+
+def test_a_set_without_a_key_for_these_tokens_is_told_to_whoever_reads_the_log(
+    server: KeyServer, keys: PublicKeys, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys.find("one")
+    assert caplog.messages == []
+    server.document = {"keys": []}
+    keys.find("two")
+    [told] = caplog.messages
+    assert "is SUPABASE_JWT_SECRET missing?" in told

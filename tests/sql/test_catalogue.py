@@ -315,3 +315,27 @@ def test_a_new_installation_begins_with_this_policy(db: Connection) -> None:
         "finish_after": timedelta(minutes=15),
         "refund_no_show": False,
     }
+
+
+def test_what_may_be_null_in_our_tables_is_listed(db: Connection) -> None:
+    found = db.execute(
+        "select c.relname as table, string_agg(a.attname, ' ' order by a.attnum) as columns"
+        " from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0"
+        " where c.relnamespace = 'session_approval'::regnamespace and c.relkind = 'r'"
+        " and not a.attnotnull and not a.attisdropped group by c.relname"
+    ).fetchall()
+
+    assert {row["table"]: row["columns"] for row in found} == {
+        "credit_ledger": "user_id session_id actor_id reason source reference",
+        "rollback_notes": "was became",
+        "session_events": "from_status to_status actor_id reason",
+        "settings": "video_base_url",
+        "video_events": "user_id",
+    }
+
+
+def test_nothing_is_a_policy_too(db: Connection) -> None:
+    db.execute(
+        "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
+        " buffer = '0', finish_after = '0', low_balance = 0"
+    )

@@ -581,3 +581,8 @@ def test_a_retry_that_arrives_after_the_approval_shows_the_approved_session(
         again = propose(db, therapist, client, p_request_key=f"k-{arguments}", **arguments)
 
         assert (again["id"], again["status"]) == (session["id"], approved["status"])
+
+
+def test_one_letter_is_a_kind_of_session(db: Connection, therapist: Person, client: Person) -> None:
+    for kind in ("v", "v" * 50):
+        assert propose(db, therapist, client, p_session_type=kind)["session_type"] == kind

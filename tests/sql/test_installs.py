@@ -63,3 +63,15 @@ def test_an_install_that_changes_something_leaves_another_row(own_database: str)
         assert (second["version"], second["checksum"]) == (version(), first["checksum"])
         assert second["definitions"] == first["definitions"]
         assert second["installed_at"] > first["installed_at"]
+
+
+def test_the_order_in_which_grants_were_given_does_not_count(db: Connection) -> None:
+    definitions = "select * from session_approval.definitions() order by kind, name"
+    before = db.execute(definitions).fetchall()
+
+    db.execute("revoke execute on function public.get_credits() from authenticated, service_role")
+    assert db.execute(definitions).fetchall() != before
+    db.execute("grant execute on function public.get_credits() to service_role")
+    db.execute("grant execute on function public.get_credits() to authenticated")
+
+    assert db.execute(definitions).fetchall() == before

@@ -217,3 +217,16 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
             call_as(db, role, None, LIST)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", client, LIST)
+
+
+def test_a_session_of_somebody_who_is_gone_is_listed_without_a_name(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+    db.execute("alter table public.sessions alter therapist_id drop not null")
+    change(db, "sessions", session["id"], therapist_id=None)
+
+    [listed] = call(db, client, "list_sessions")
+
+    assert listed["id"] == session["id"]
+    assert listed["therapist"] == {"id": None, "full_name": None, "email": None}

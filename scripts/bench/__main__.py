@@ -12,7 +12,7 @@ FOLDER = LOCAL / "bench"
 # Each with what makes all of them take about five minutes, and what makes them take seconds.
 MEASURES: dict[str, tuple[list[str], list[str]]] = {
     "http": ([], ["--seconds", "0.2", "--rounds", "1", "--connections", "1", "4"]),
-    "approvals": (["--seconds", "1", "--rounds", "1"], ["--seconds", "1", "--rounds", "1"]),
+    "approvals": (["--seconds", "3", "--rounds", "1"], ["--seconds", "1", "--rounds", "1"]),
     "sizes": ([], ["--largest", "10000"]),
 }
 

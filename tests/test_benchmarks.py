@@ -44,8 +44,7 @@ def test_every_side_approves_and_every_part_is_measured(measured: tuple[Path, st
 
     assert {one.side for one in rounds} == set(http.SIDES)
     assert all(one.approvals > 0 and one.p99 >= one.p50 > 0 for one in rounds)
-    [alone] = [one for one in rounds if one.side == http.ALONE]
-    assert alone.processor["Postgres"] > 0
+    assert sum(one.processor["Postgres"] for one in rounds) > 0
     assert found["footprint"]["functions"] > 50
     for side in http.SIDES:
         assert side in said

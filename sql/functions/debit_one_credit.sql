@@ -37,7 +37,7 @@ begin
     order by k.expires_at nulls last, k.created_at, k.id
     limit 1
   )
-  returning l.id, (select sum(k.credits_balance) - 1 from locked k)
+  returning l.id, (select sum(k.credits_balance) - 1 from locked k)::integer
   into lot_id, credits_balance_after;
 
   if not found then

@@ -482,7 +482,7 @@ def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
     daily: StandIn, fault: str
 ) -> None:
     rooms = provider(settings(daily))
-    daily.fault(fault, times=99, seconds=30 if fault == "latency" else 0.1)
+    daily.fault(fault, times=99, seconds=30 if fault == "latency" else 0.5)
 
     def measured(call: Callable[[], object]) -> tuple[str, float]:
         started = time.monotonic()

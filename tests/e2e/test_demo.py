@@ -33,7 +33,7 @@ def test_a_therapist_and_a_client_meet_on_one_page(
     desk.get_by_role("radio", name="Instant").check()
     desk.get_by_role("button", name="Send request").click()
     desk.locator("create-session").get_by_role("link", name="Go to the video session").click()
-    expect(desk.get_by_text("Waiting for the client's approval.")).to_be_visible()
+    expect(desk.get_by_text("Waiting for the client's approval.").first).to_be_visible()
 
     # No clock was moved: what one side does, the other sees at once.
     theirs.get_by_role("button", name="Approve & Join Now").click()

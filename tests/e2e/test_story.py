@@ -119,7 +119,7 @@ def test_an_instant_session_is_approved_and_both_people_meet_in_the_room(
     expect(desk.get_by_label("Date")).to_be_hidden()
     desk.get_by_role("button", name="Send request").click()
     desk.locator("create-session").get_by_role("link", name="Go to the video session").click()
-    expect(desk.get_by_text("Waiting for the client's approval.")).to_be_visible()
+    expect(desk.get_by_text("Waiting for the client's approval.").first).to_be_visible()
 
     later(theirs)
     expect(requests(theirs)).to_contain_text("Answer within")

@@ -8,18 +8,13 @@ import psycopg
 
 from scripts.bundle import version
 from scripts.local import ROOT, database
-from scripts.local.postgres import WHEEL_BIN
+from tests.install.places import dump
 from tests.servers import Server
 
 
 def _dump(address: str) -> str:
-    dumped = subprocess.run(
-        [WHEEL_BIN / "pg_dump", "--schema-only", "--restrict-key=x", "-d", address],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return dumped.stdout
+    with psycopg.connect(address) as db:
+        return dump(db, "--schema-only")
 
 
 def test_the_bundle_as_one_string_installs_what_psql_installs(

@@ -12,7 +12,7 @@ import pytest
 from scripts.local import StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
-from tests.install.places import ADA, BEN, THERAPIST, install, text
+from tests.install.places import ADA, BEN, THERAPIST, dump, install, text
 from tests.people import (
     Connection,
     Person,
@@ -89,14 +89,7 @@ def old(bare_database: str) -> Iterator[Connection]:
 
 def schema(db: Connection) -> str:
     """Return all of a database but its rows."""
-    result = subprocess.run(
-        [WHEEL_BIN / "pg_dump", "--schema-only", "-d", db.info.dsn],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    lines = result.stdout.splitlines()
-    return "\n".join(line for line in lines if "restrict " not in line)  # random in every dump
+    return dump(db, "--schema-only")
 
 
 def answers(db: Connection) -> list[Any]:

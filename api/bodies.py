@@ -114,8 +114,13 @@ def _read(model: type[ModelT]) -> ModelT:
         return _validated(lambda: model.model_validate_strings(request.args.to_dict()))
     raw = request.get_data()
     if raw and not request.is_json:
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
+        raise not_json()
     return _validated(lambda: model.model_validate_json(raw or b"{}"))
+
+
+def not_json() -> Refusal:
+    """Make the answer to a body of another kind."""
+    return Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
 
 
 def read_id(raw: str) -> str:

@@ -8,6 +8,7 @@ import jwt
 from flask import current_app, request
 from jwt.utils import base64url_decode
 
+from api.bodies import not_json
 from api.config import Settings
 from api.cookie_settings import CookieSettings
 from api.errors import Refusal
@@ -119,4 +120,4 @@ def _prove_intention() -> None:
             403, "ORIGIN_NOT_ALLOWED", "This page may not do this: its origin is not listed"
         )
     if (request.content_length or request.mimetype) and not request.is_json:
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
+        raise not_json()

@@ -2,11 +2,12 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import psycopg
@@ -15,6 +16,7 @@ from psycopg.rows import dict_row
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,17 @@ class Person:
 def connect(address: str, *, autocommit: bool = True) -> Connection:
     """Open a connection as the owner, whose rows are dictionaries."""
     return psycopg.connect(address, autocommit=autocommit, row_factory=dict_row)
+
+
+@contextmanager
+def three_connections(address: str) -> Iterator[tuple[Connection, Connection, Connection]]:
+    """Open one to prepare and look on, one whose transaction stays open, one that comes second."""
+    with (
+        connect(address) as owner,
+        connect(address, autocommit=False) as first,
+        connect(address) as second,
+    ):
+        yield owner, first, second
 
 
 def add_person(
@@ -216,3 +229,22 @@ def wait_until_blocked(db: Connection, waiting: Connection) -> None:
         if state["is_blocked"]:
             return
     raise AssertionError("the other connection never had to wait for a lock")
+
+
+def overtaken(
+    owner: Connection,
+    first: Connection,
+    second: Connection,
+    act: Callable[[Connection], Answer],
+    *,
+    commits: bool = True,
+) -> Future[Answer]:
+    """Start something on the second connection, see it wait, end the first, and see it end."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(act, second)
+        wait_until_blocked(owner, second)
+        if commits:
+            first.commit()
+        else:
+            first.rollback()
+        return answer

@@ -34,12 +34,12 @@ begin
   end if;
 
   -- A lot that the ledger does not know yet opens with what was in it.
-  if tg_op <> 'INSERT' then
-    if not exists (select from session_approval.credit_ledger e where e.lot_id = old.id) then
-      insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
-      values (old.id, old.user_id, 'opening', v_before, v_before)
-      on conflict do nothing;
-    end if;
+  if tg_op <> 'INSERT'
+    and not exists (select from session_approval.credit_ledger e where e.lot_id = old.id)
+  then
+    insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
+    values (old.id, old.user_id, 'opening', v_before, v_before)
+    on conflict do nothing;
   end if;
 
   insert into session_approval.credit_ledger (

@@ -1,13 +1,11 @@
 """Correcting: an operator changes a lot, says why, and never takes it below zero."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -19,9 +17,10 @@ from tests.people import (
     contents,
     give_credits,
     ledger,
+    overtaken,
     propose,
     row,
-    wait_until_blocked,
+    three_connections,
 )
 
 ADJUST = "adjust_credits"
@@ -171,12 +170,7 @@ def test_only_the_server_corrects(db: Connection, lot: UUID, operator: Person) -
 def test_a_correction_waits_for_an_approval_under_way_and_counts_its_credit(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as first,
-        people.connect(own_database) as second,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         lot = give_credits(db, client, 3)
         session = propose(db, therapist, client)
@@ -189,9 +183,9 @@ def test_a_correction_waits_for_an_approval_under_way_and_counts_its_credit(
             "p_reason": "Given by mistake",
             "p_actor_id": therapist.id,
         }
-        answer = pool.submit(call_as, second, "service_role", None, ADJUST, **correction)
-        wait_until_blocked(db, second)
-        first.commit()
+        answer = overtaken(
+            db, first, second, lambda db: call_as(db, "service_role", None, ADJUST, **correction)
+        )
 
-        assert [corrected["credits_balance"] for corrected in answer.result(20)] == [1]
+        assert [corrected["credits_balance"] for corrected in answer.result()] == [1]
         assert [entry["balance_after"] for entry in ledger(db, client)] == [3, 2, 1]

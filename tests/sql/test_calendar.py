@@ -28,6 +28,7 @@ from tests.people import (
     change,
     configure,
     give_credits,
+    overtaken,
     propose,
     row,
     wait_until_blocked,
@@ -940,15 +941,8 @@ class Race:
 
     def overtaken(self, act: Callable[[Connection], Any], *, commits: bool = True) -> Any:
         """Start something on the second connection, see it wait, end the first, and answer."""
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(act, self.second)
-            wait_until_blocked(self.owner, self.second)
-            if commits:
-                self.first.commit()
-            else:
-                self.first.rollback()
-            error = answer.exception(20)
-            return error if error else answer.result()
+        answer = overtaken(self.owner, self.first, self.second, act, commits=commits)
+        return answer.exception() or answer.result()
 
     def proposing(self, client: Person) -> Callable[[Connection], Row]:
         """The act of proposing the time that everybody wants."""
@@ -1053,11 +1047,9 @@ def test_a_proposal_sees_an_older_insert_that_began_while_another_proposal_was_u
         insert(older, race.therapist, race.client)
         race.first.commit()
 
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(race.proposing(race.other_client), race.second)
-            wait_until_blocked(race.owner, race.second)
-            older.commit()
-            assert is_conflict(answer.exception(20))
+        act = race.proposing(race.other_client)
+        answer = overtaken(race.owner, older, race.second, act)
+        assert is_conflict(answer.exception())
 
 
 def test_an_older_import_of_thousands_of_sessions_fits_and_waits_for_nobody(race: Race) -> None:

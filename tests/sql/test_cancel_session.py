@@ -1,6 +1,5 @@
 """Cancelling: withdrawn while it waits, refunded by policy once paid, and never refunded twice."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -8,7 +7,6 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -25,9 +23,10 @@ from tests.people import (
     events,
     give_credits,
     ledger,
+    overtaken,
     propose,
     row,
-    wait_until_blocked,
+    three_connections,
 )
 
 CANCEL = "cancel_session"
@@ -512,21 +511,16 @@ def test_who_cannot_sign_in_cannot_cancel(
 def test_a_refund_waits_for_the_lot_that_somebody_deletes_and_goes_into_another(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as first,
-        people.connect(own_database) as second,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         lot = give_credits(db, client, 1)
         session = approve(db, client, propose(db, therapist, client))
         first.execute("delete from public.user_credits where id = %s", (lot,))
 
-        answer = pool.submit(call, second, therapist, CANCEL, p_session_id=session["id"])
-        wait_until_blocked(db, second)
-        first.commit()
+        answer = overtaken(
+            db, first, second, lambda db: call(db, therapist, CANCEL, p_session_id=session["id"])
+        )
 
-        [cancelled] = answer.result(20)
+        [cancelled] = answer.result()
         assert cancelled["refunded"]
         assert balances(db, client) == [1]

@@ -1,6 +1,5 @@
 """Finishing: the therapist says how a session ended, once."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,7 +7,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests import people
 from tests.conftest import Refused
 from tests.people import (
     Connection,
@@ -23,8 +21,9 @@ from tests.people import (
     contents,
     events,
     give_credits,
+    overtaken,
     propose,
-    wait_until_blocked,
+    three_connections,
 )
 
 FINISH = "finish_session"
@@ -172,22 +171,15 @@ def test_who_cannot_sign_in_cannot_finish(
 def test_finishing_waits_for_a_cancellation_under_way_and_does_not_undo_it(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as first,
-        people.connect(own_database) as second,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client)
         session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
         first.execute("select")
         call(first, client, "cancel_session", p_session_id=session["id"])
 
-        answer = pool.submit(finish, second, therapist, session)
-        wait_until_blocked(db, second)
-        first.commit()
+        answer = overtaken(db, first, second, lambda db: finish(db, therapist, session))
 
-        error = answer.exception(20)
+        error = answer.exception()
         assert isinstance(error, psycopg.Error)
         assert error.diag.message_hint == "SESSION_NOT_FINISHABLE"

@@ -1,7 +1,6 @@
 """Granting: what was paid for arrives once, whoever repeats the message and however often."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -24,9 +23,10 @@ from tests.people import (
     contents,
     give_credits,
     ledger,
+    overtaken,
     propose,
     row,
-    wait_until_blocked,
+    three_connections,
 )
 
 GRANT = "grant_credits"
@@ -369,21 +369,17 @@ def test_a_check_that_a_grant_really_breaks_is_not_talked_away(
 
 
 def meet(
-    address: str, first: Callable[[Connection], Any], second: Callable[[Connection], Any], how: str
+    address: str,
+    first: Callable[[Connection], Any],
+    second: Callable[[Connection], Any],
+    *,
+    commits: bool = True,
 ) -> tuple[Any, Any]:
     """Do two things of which the second has to wait until the first commits or rolls back."""
-    with (
-        people.connect(address) as owner,
-        people.connect(address, autocommit=False) as ahead,
-        people.connect(address) as behind,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(address) as (owner, ahead, behind):
         ahead.execute("select")
         answer = first(ahead)
-        waiting = pool.submit(second, behind)
-        wait_until_blocked(owner, behind)
-        ahead.execute(how)
-        return answer, waiting.result(20)
+        return answer, overtaken(owner, ahead, behind, second, commits=commits).result()
 
 
 @pytest.fixture
@@ -400,9 +396,7 @@ def entries(address: str, client: Person) -> list[tuple[str, int]]:
 
 
 def test_one_payment_told_twice_at_once_is_one_grant(own_database: str, buyer: Person) -> None:
-    first, second = meet(
-        own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer), "commit"
-    )
+    first, second = meet(own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer))
 
     assert second == {**first, "already_granted": True}
     assert entries(own_database, buyer) == [("grant", 5)]
@@ -412,7 +406,10 @@ def test_a_payment_whose_first_telling_fails_is_granted_by_the_second(
     own_database: str, buyer: Person
 ) -> None:
     _, second = meet(
-        own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer), "rollback"
+        own_database,
+        lambda db: grant(db, buyer),
+        lambda db: grant(db, buyer),
+        commits=False,
     )
 
     assert second["already_granted"] is False
@@ -423,7 +420,7 @@ def test_one_reference_for_two_amounts_at_once_grants_the_first(
     own_database: str, buyer: Person
 ) -> None:
     with pytest.raises(psycopg.Error) as refused:
-        meet(own_database, lambda db: grant(db, buyer, 5), lambda db: grant(db, buyer, 6), "commit")
+        meet(own_database, lambda db: grant(db, buyer, 5), lambda db: grant(db, buyer, 6))
 
     assert refused.value.diag.message_hint == "IDEMPOTENCY_CONFLICT"
     assert entries(own_database, buyer) == [("grant", 5)]
@@ -437,7 +434,6 @@ def test_two_payments_at_once_both_reach_the_only_lot(own_database: str, buyer: 
         own_database,
         lambda db: grant(db, buyer, 5),
         lambda db: grant(db, buyer, 2, p_reference="pi_2"),
-        "commit",
     )
 
     assert second["credits_balance"] == 7
@@ -456,7 +452,6 @@ def test_a_top_up_and_an_approval_of_one_lot_at_once_are_both_counted(
         own_database,
         lambda db: approve(db, buyer, session),
         lambda db: grant(db, buyer, 5),
-        "commit",
     )
 
     assert (approved["credits_balance_after"], granted["credits_balance"]) == (0, 5)

@@ -1,6 +1,5 @@
 """The provider's events: each kept once, in any order, and the session follows them."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,9 +23,10 @@ from tests.people import (
     contents,
     events,
     give_credits,
+    overtaken,
     propose,
     row,
-    wait_until_blocked,
+    three_connections,
 )
 
 TIME_OF = {
@@ -320,12 +320,7 @@ def test_what_the_therapist_said_of_the_end_stands(
 
 
 def test_one_event_told_twice_at_once_is_kept_once(own_database: str) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as first,
-        people.connect(own_database) as second,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)
         session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
@@ -334,23 +329,16 @@ def test_one_event_told_twice_at_once_is_kept_once(own_database: str) -> None:
         first.execute("select")
 
         assert tell(first, joined) is True
-        waiting = pool.submit(tell, second, joined)
-        wait_until_blocked(db, second)
-        first.commit()
+        answer = overtaken(db, first, second, lambda db: tell(db, joined))
 
-        assert waiting.result(20) is False
+        assert answer.result() is False
         assert [told["to_status"] for told in events(db, session)].count("in_progress") == 1
 
 
 def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as first,
-        people.connect(own_database) as second,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)
         session = approve(db, client, propose(db, therapist, client, p_is_instant=True))
@@ -359,11 +347,9 @@ def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
         call(first, therapist, "cancel_session", p_session_id=session["id"])
 
         joined = event("participant.joined", session, clock["at"], client)
-        waiting = pool.submit(tell, second, joined)
-        wait_until_blocked(db, second)
-        first.commit()
+        answer = overtaken(db, first, second, lambda db: tell(db, joined))
 
-        assert waiting.result(20) is True
+        assert answer.result() is True
         assert status(db, session) == "cancelled"
 
 

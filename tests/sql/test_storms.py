@@ -25,6 +25,7 @@ from tests.people import (
     events,
     give_credits,
     ledger,
+    overtaken,
     propose,
     row,
     wait_until_blocked,
@@ -267,14 +268,10 @@ class Race:
 
     def overtaken(self, act: Act, *, commits: bool = True) -> Row | Refusal:
         """Start something on the second connection, see it wait, end the first, and answer."""
-        with ThreadPoolExecutor(1) as pool:
-            answer = pool.submit(attempt, self.second, act)
-            wait_until_blocked(self.owner, self.second)
-            if commits:
-                self.first.commit()
-            else:
-                self.first.rollback()
-            return answer.result(20)
+        answer = overtaken(
+            self.owner, self.first, self.second, lambda db: attempt(db, act), commits=commits
+        )
+        return answer.result()
 
     def unhindered(self, act: Act) -> Row | Refusal:
         """Do something on the second connection that must not wait for the first."""

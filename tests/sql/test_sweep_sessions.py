@@ -26,9 +26,11 @@ from tests.people import (
     events,
     give_credits,
     ledger,
+    overtaken,
     propose,
     read_in_storage_order,
     row,
+    three_connections,
     wait_until_blocked,
 )
 
@@ -204,12 +206,7 @@ def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) 
 def test_a_proposal_that_expires_while_its_approval_waits_is_swept_or_approved_never_both(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as sweeper,
-        people.connect(own_database) as approver,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, sweeper, approver):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 2)
         session = propose(db, therapist, client)
@@ -217,11 +214,9 @@ def test_a_proposal_that_expires_while_its_approval_waits_is_swept_or_approved_n
         sweeper.execute("select")
         assert sweep(sweeper) == swept(1, 0)
 
-        waiting = pool.submit(approve, approver, client, session)
-        wait_until_blocked(db, approver)
-        sweeper.commit()
+        answer = overtaken(db, sweeper, approver, lambda db: approve(db, client, session))
         with pytest.raises(psycopg.Error) as refused:
-            waiting.result(20)
+            answer.result()
 
         assert refused.value.diag.message_hint == "SESSION_EXPIRED"
         assert balances(db, client) == [2]
@@ -230,12 +225,7 @@ def test_a_proposal_that_expires_while_its_approval_waits_is_swept_or_approved_n
 def test_an_approval_that_waits_for_a_sweep_is_paid_from_a_lot_that_has_not_expired(
     own_database: str,
 ) -> None:
-    with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as sweeper,
-        people.connect(own_database) as approver,
-        ThreadPoolExecutor(1) as pool,
-    ):
+    with three_connections(own_database) as (db, sweeper, approver):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         session = propose(db, therapist, client)
         # To the approval's clock, which starts first, the lot can still pay; to the sweep's not.
@@ -245,10 +235,7 @@ def test_an_approval_that_waits_for_a_sweep_is_paid_from_a_lot_that_has_not_expi
         sweeper.execute("select")
         assert sweep(sweeper) == swept(0, 1)
 
-        waiting = pool.submit(approve, approver, client, session)
-        wait_until_blocked(db, approver)
-        sweeper.commit()
-        waiting.result(20)
+        overtaken(db, sweeper, approver, lambda db: approve(db, client, session)).result()
         approver.execute("commit")
 
         assert row(db, "sessions", session["id"])["credit_lot_id"] == lasting

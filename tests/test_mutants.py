@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from scripts.local import ROOT
+import pytest
+
+from scripts.local import ROOT, StackError
 from scripts.mutants import sql
 from scripts.mutants.__main__ import equivalent
 from scripts.mutants.mutant import Mutant
@@ -10,6 +12,9 @@ from scripts.mutants.runner import Runner
 from scripts.mutants.which import which_tests
 
 MUTANTS = {mutant.id: mutant for mutant in sql.mutants()}
+_FILE = "sql/functions/list_clients.sql"
+_END = len((ROOT / _FILE).read_text())
+NO_MUTANT = Mutant(f"{_FILE}:same:1", _FILE, _END, _END, "\n", "")
 
 
 def test_the_sql_comes_apart_in_every_way_and_each_change_has_a_name_of_its_own() -> None:
@@ -45,12 +50,18 @@ def test_every_mutant_meets_a_test() -> None:
     assert [name for name in MUTANTS if not which_tests(name)] == []
 
 
-def test_mutants_are_killed_and_what_changes_nothing_survives() -> None:
-    path = "sql/functions/list_clients.sql"
-    end = len((ROOT / path).read_text())
-    same = Mutant(f"{path}:same:1", path, end, end, "\n", "")
+def test_a_test_that_fails_without_a_mutant_kills_none() -> None:
     with Runner(wider=False) as runner:
-        survivor = runner.run(same, [])
+        (runner.tree / "tests/sql/test_list_clients.py").write_text(
+            "def test_red() -> None:\n    assert False\n"
+        )
+        with pytest.raises(StackError, match="test_red also fails without a mutant"):
+            runner.run(NO_MUTANT, [])
+
+
+def test_mutants_are_killed_and_what_changes_nothing_survives() -> None:
+    with Runner(wider=False) as runner:
+        survivor = runner.run(NO_MUTANT, [])
         killed = [
             runner.run(MUTANTS[name], [])
             for name in (

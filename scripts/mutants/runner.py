@@ -51,6 +51,7 @@ class Runner:
         self._wider = wider
         self._ends = contextlib.ExitStack()
         self._written = int(time.time())
+        self._sound: set[str] = set()
 
     def __enter__(self) -> "Runner":
         """Copy what is needed, start Postgres and the process."""
@@ -59,24 +60,24 @@ class Runner:
                 tempfile.TemporaryDirectory(prefix="mutants-", ignore_cleanup_errors=True)
             )
         )
-        self._tree, self._log = folder / "tree", folder / "log"
-        self._tree.mkdir()
+        self.tree, self._log = folder / "tree", folder / "log"
+        self.tree.mkdir()
         for name in _FOLDERS:
             ignored = shutil.ignore_patterns("__pycache__", "screens")
-            shutil.copytree(ROOT / name, self._tree / name, ignore=ignored)
+            shutil.copytree(ROOT / name, self.tree / name, ignore=ignored)
         for file in ROOT.iterdir():
             if file.is_file():
-                shutil.copy(file, self._tree)
-        (self._tree / ".venv").symlink_to(sys.prefix)
-        (self._tree / ".local").mkdir()
+                shutil.copy(file, self.tree)
+        (self.tree / ".venv").symlink_to(sys.prefix)
+        (self.tree / ".local").mkdir()
         for fetched in (ROOT / ".local").glob("npm*"):
-            (self._tree / ".local" / fetched.name).symlink_to(fetched)
+            (self.tree / ".local" / fetched.name).symlink_to(fetched)
         server = EmbeddedPostgres(folder / "pg", config=_CONFIG)
         self._ends.enter_context(server)
         self._forks = self._ends.enter_context(
             subprocess.Popen(
                 [sys.executable, "-m", "scripts.mutants.forks", str(self._log)],
-                cwd=self._tree,
+                cwd=self.tree,
                 env={
                     **{k: v for k, v in os.environ.items() if k != "LOCAL_FOLDER"},
                     "TEST_DATABASE_URL": server.uri(),
@@ -123,12 +124,21 @@ class Runner:
                 outcome, by = _read(*self.tests(files, "-x", *ignoring)) if files else (outcome, by)
                 if outcome != "survived":
                     break
+        if outcome == "killed":
+            self._see_pass(by.partition("[")[0])
         return Result(mutant.id, outcome, by, round(time.monotonic() - began, 1), mutant.line)
+
+    def _see_pass(self, test: str) -> None:
+        """Say so when a test fails without any mutant: it would kill them all."""
+        if test not in self._sound:
+            if self.tests([test])[0] != "0":
+                raise StackError(f"{test} also fails without a mutant: mend it first")
+            self._sound.add(test)
 
     @contextlib.contextmanager
     def _changed(self, mutant: Mutant) -> Iterator[None]:
         """Make the change, and take it back."""
-        file = self._tree / mutant.path
+        file = self.tree / mutant.path
         text = (ROOT / mutant.path).read_text()
         self._write(file, mutant.apply(text))
         try:

@@ -1,8 +1,8 @@
 -- Credits are money: nobody with a person's token writes them, whatever grants and policies let through.
 --
 -- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
--- be service_role or the table's owner. sessions_guard.sql asks the same in the same words: a function shared
--- by the two would have to be granted to whoever writes.
+-- be service_role or the table's owner. sessions_guard.sql asks the same in the same words: a function
+-- shared by the two would have to be granted to whoever writes.
 --
 -- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
 --

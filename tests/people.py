@@ -196,8 +196,9 @@ def configure(db: Connection, **settings: Any) -> None:
 
 
 def read_in_storage_order(db: Connection) -> None:
-    """Have no index put rows in order by chance, until the transaction ends."""
-    for setting in ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan"):
+    """Have no index and no hash table put rows in order by chance, until the transaction ends."""
+    by_chance = ("indexscan", "indexonlyscan", "bitmapscan", "hashjoin", "mergejoin")
+    for setting in (f"enable_{plan}" for plan in by_chance):
         db.execute(sql.SQL("set local {} = off").format(sql.Identifier(setting)))
 
 

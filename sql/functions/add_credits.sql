@@ -73,7 +73,6 @@ begin
     credits_balance = coalesce(l.credits_balance, 0) + p_amount,
     status = 'active',
     expires_at = case
-      when l.expires_at <= now() then p_expires_at
       when l.expires_at is null or p_expires_at is null then null
       else greatest(l.expires_at, p_expires_at)
     end

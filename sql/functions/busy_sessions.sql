@@ -1,7 +1,7 @@
 -- The sessions that hold the time of one of these people between two moments, whoever made them.
 --
 -- Those that came through approval are found by their bookings; the others by their start, from a day before
--- on: no session is longer than that.
+-- on: no session is longer than that. One that takes no time is in nobody's way.
 
 create or replace function session_approval.busy_sessions(
   p_people uuid[],
@@ -18,6 +18,7 @@ as $$
   from session_approval.held_sessions h
   where h.start_time < p_until
     and h.end_time > p_from
+    and h.start_time < h.end_time
     and h.id in (
       select b.session_id
       from session_approval.bookings b

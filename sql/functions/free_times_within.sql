@@ -30,7 +30,6 @@ as $$
       p_start_time - p_within - settings.buffer,
       p_end_time + p_within + settings.buffer) h
     where h.id is distinct from p_except_id
-      and h.start_time < h.end_time
   ),
   nearest as (
     select quarter.at

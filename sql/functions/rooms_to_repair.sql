@@ -41,7 +41,7 @@ as $$
         when wanted.room ->> 'opens_at' is null
           then to_timestamp((standing.room ->> 'opens_at')::bigint) > now()
         else wanted.room -> 'opens_at' is distinct from standing.room -> 'opens_at'
-      end is true
+      end
   end
 
   union all

@@ -77,8 +77,7 @@ begin
   where not exists (
     select from session_approval.credit_ledger e where e.lot_id = l.id
   )
-  order by l.id
-  on conflict do nothing;
+  order by l.id;
 
   insert into session_approval.credit_ledger (
     lot_id, user_id, kind, delta, balance_after, actor_id, source

@@ -59,7 +59,7 @@ from public.sessions s
 cross join session_approval.settings settings
 cross join lateral (
   select
-    (s.status = 'pending_approval' and s.approval_expires_at <= now()) is true as has_expired,
+    s.status = 'pending_approval' and s.approval_expires_at <= now() as has_expired,
     s.status <> 'pending_approval'
       and (s.status <> 'cancelled' or s.approved_at is not null) as shows_room
 ) standing

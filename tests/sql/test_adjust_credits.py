@@ -14,6 +14,7 @@ from tests.people import (
     add_person,
     approve,
     call_as,
+    change,
     contents,
     give_credits,
     ledger,
@@ -100,6 +101,27 @@ def test_an_overdrawn_lot_of_old_times_can_be_made_up_for(
 
     assert answer["credits_balance"] == -3
     assert ledger(db, client)[-1]["balance_after"] == -3
+
+
+def test_a_balance_that_was_never_said_counts_as_none(
+    db: Connection, lot: UUID, operator: Person, refused: Refused
+) -> None:
+    db.execute("alter table public.user_credits alter column credits_balance drop not null")
+    change(db, "user_credits", lot, credits_balance=None)
+
+    with refused(409, "CREDITS_BELOW_ZERO") as refusal:
+        call_as(
+            db,
+            "service_role",
+            None,
+            ADJUST,
+            p_lot_id=lot,
+            p_delta=-1,
+            p_reason="x",
+            p_actor_id=operator.id,
+        )
+
+    assert refusal.details == {"credits_balance": 0}
 
 
 @pytest.mark.parametrize(

@@ -735,13 +735,18 @@ def test_the_answer_says_what_the_room_must_be(
     }
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [{"status": "completed"}, {"start_time": "yesterday", "end_time": "now"}],
+    ids=["finished", "its time has passed"],
+)
 def test_a_session_that_is_over_needs_no_room(
-    db: Connection, therapist: Person, client: Person
+    db: Connection, therapist: Person, client: Person, columns: dict[str, str]
 ) -> None:
     give_credits(db, client)
     session = propose(db, therapist, client)
     approve(db, client, session)
-    change(db, "sessions", session["id"], status="completed")
+    change(db, "sessions", session["id"], **columns)
 
     assert approve(db, client, session)["room"] is None
 

@@ -311,6 +311,29 @@ def test_moving_a_session_moves_what_it_holds_or_is_refused(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN, p_duration_minutes=15)
 
 
+@pytest.mark.parametrize("by", [HALF, -HALF], ids=["later", "earlier"])
+def test_sessions_one_after_another_move_together(practice: Practice, by: timedelta) -> None:
+    db = practice.db
+    sessions = [
+        propose(db, practice.therapist, practice.client, p_start_time=TEN - by * number)
+        for number in range(3)
+    ]
+    # Each comes to where the one before it still is.
+    sessions.reverse()
+    for session in sessions:
+        change(db, "sessions", session["id"], notes="stored in this order")
+
+    db.execute(
+        "update public.sessions set start_time = start_time + %(by)s, end_time = end_time + %(by)s",
+        {"by": by},
+    )
+
+    for session in sessions:
+        moved = row(db, "sessions", session["id"])
+        assert moved["start_time"] == session["start_time"] + by
+        assert booked(db, session) == holding(moved)
+
+
 @pytest.mark.parametrize("side", ["therapist_id", "user_id"])
 def test_giving_a_session_to_somebody_else_gives_them_its_time_or_is_refused(
     practice: Practice, refused: Refused, side: str
@@ -508,6 +531,18 @@ def test_with_the_setting_off_waiting_proposals_hold_nothing_and_the_first_appro
     assert booked(db, second) == holding(second)
 
 
+def test_what_the_server_approves_by_writing_takes_the_time_that_it_did_not_hold(
+    practice: Practice,
+) -> None:
+    configure(practice.db, block_pending_slots=False)
+    session = propose(practice.db, practice.therapist, practice.client, p_start_time=TEN)
+    assert booked(practice.db, session) == []
+
+    change(practice.db, "sessions", session["id"], status="scheduled")
+
+    assert booked(practice.db, session) == holding(session)
+
+
 def test_switching_the_setting_off_frees_what_waits(practice: Practice, refused: Refused) -> None:
     db, therapist = practice.db, practice.therapist
     first = propose(db, therapist, practice.client, p_start_time=TEN)
@@ -650,6 +685,34 @@ def test_times_that_make_no_sense_never_break_a_write(
     db.execute("delete from public.sessions where id = %s", (session["id"],))
 
 
+def test_a_session_that_takes_no_time_is_approved_whoever_has_that_time(
+    practice: Practice,
+) -> None:
+    db, therapist, client = practice.db, practice.therapist, practice.client
+    db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
+    propose(db, therapist, practice.other_client, p_start_time=TEN)
+    at_once = {"start_time": TEN + HALF / 2, "end_time": TEN + HALF / 2}
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], **at_once)
+
+    assert approve(db, client, session)["status"] == "scheduled"
+    assert booked(db, session) == []
+
+
+@pytest.mark.parametrize(("end", "pairs"), [("now", 0), ("tomorrow", 1)])
+def test_double_bookings_that_are_over_are_not_told(
+    practice: Practice, end: str, pairs: int
+) -> None:
+    db = practice.db
+    db.execute("alter table public.sessions disable trigger user")
+    for client in (practice.client, practice.other_client):
+        insert(db, practice.therapist, client, "yesterday", end, requires_approval=True)
+
+    found = db.execute("select from session_approval.double_bookings").fetchall()
+
+    assert len(found) == pairs
+
+
 def test_a_session_without_an_end_ends_after_its_duration(
     practice: Practice, refused: Refused
 ) -> None:
@@ -700,6 +763,8 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             status="pending_approval",
         )
         older = insert(db, therapist, other)
+        db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
+        momentary = insert(db, therapist, client, TEN + DAY, TEN + DAY, requires_approval=True)
         change(db, "sessions", approved["id"], created_at="2020-01-01")  # and so is the last stored
         one_after_another = [
             insert(db, therapist, other, begin, begin + HALF, requires_approval=True)
@@ -721,6 +786,7 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             assert len(pairs) == 2
             assert booked(db, approved) == holding(approved)
             assert [person for person, *_ in booked(db, overlapping)] == [other.id]
+            assert booked(db, momentary) == []
             for session in one_after_another:
                 assert booked(db, session) == holding(session)
 
@@ -865,6 +931,8 @@ def test_suggested_times_are_the_nearest_that_are_really_free_for_both(
     busy.append((far["start_time"], far["end_time"]))
     # Not in anybody's way.
     insert(db, practice.other_therapist, practice.other_client, at - HALF, at + HALF)
+    db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
+    insert(db, therapist, practice.other_client, at - HALF, at - HALF)
     configure(db, buffer=timedelta(minutes=buffer))
     proposal = {"p_duration_minutes": minutes}
 
@@ -1081,6 +1149,65 @@ def test_a_proposal_waits_for_whoever_decides_about_an_expired_one(race: Race) -
         answer = pool.submit(race.proposing(race.other_client), race.second)
         assert is_conflict(answer.exception(20))
     race.second.execute("rollback")
+
+
+def test_a_proposal_that_is_given_more_time_meanwhile_keeps_its_place(race: Race) -> None:
+    session = race.proposing(race.client)(race.owner)
+    change(race.owner, "sessions", session["id"], approval_expires_at="yesterday")
+    change(race.first, "sessions", session["id"], approval_expires_at=TEN)
+
+    assert is_conflict(race.overtaken(race.proposing(race.other_client)))
+    assert row(race.owner, "sessions", session["id"])["status"] == "pending_approval"
+
+
+def test_sessions_that_gave_up_their_time_are_locked_in_the_order_of_their_ids(
+    race: Race, own_database: str
+) -> None:
+    quarters = [TEN + HALF / 2 * number for number in range(8)]
+    sessions = [
+        propose(race.owner, race.therapist, race.client, p_start_time=at, p_duration_minutes=15)
+        for at in quarters
+    ]
+    race.owner.execute("update public.sessions set approval_expires_at = 'yesterday'")
+    ids = sorted(session["id"] for session in sessions)
+    lock = "select id from public.sessions where id = any (%s) for no key update"
+    race.first.execute(lock, (ids[3:4],))
+    race.second.execute("set enable_sort = off")
+
+    with ThreadPoolExecutor(1) as pool, people.connect(own_database) as third:
+        answer = pool.submit(
+            lambda: propose(
+                race.second,
+                race.therapist,
+                race.other_client,
+                p_start_time=TEN,
+                p_duration_minutes=120,
+            )
+        )
+        wait_until_blocked(race.owner, race.second)
+        free = third.execute(f"{lock} skip locked", (ids,)).fetchall()
+        race.first.rollback()
+        assert sorted(session["id"] for session in free) == ids[4:]
+        assert answer.result(20)["status"] == "pending_approval"
+
+
+def test_calendars_are_locked_in_the_order_of_peoples_ids(race: Race) -> None:
+    ids = sorted(uuid4() for _ in range(8))
+    locking = "select session_approval.lock_calendars(%s)"
+    race.first.execute(locking, (ids[3:4],))
+    race.second.execute("set enable_sort = off")
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(race.second.execute, locking, (ids[::-1],))
+        wait_until_blocked(race.owner, race.second)
+        free = race.owner.execute(
+            "select id from unnest(%s) id"
+            " where pg_try_advisory_xact_lock(session_approval.calendar_key(id))",
+            (ids,),
+        ).fetchall()
+        race.first.rollback()
+        assert [person["id"] for person in free] == ids[4:]
+        assert answer.result(20).fetchall()
 
 
 @pytest.mark.parametrize("commits", [True, False])

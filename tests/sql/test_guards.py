@@ -114,6 +114,22 @@ def test_a_status_of_the_applications_own_is_no_way_round(
         write(db, client, pending, status=between)
 
 
+@pytest.mark.parametrize("requires_approval", [False, None])
+def test_a_session_without_approval_or_status_is_the_applications_own_affair(
+    db: Connection, therapist: Person, pending: Row, requires_approval: bool | None
+) -> None:
+    db.execute(
+        "alter table public.sessions alter column status drop not null,"
+        " alter column requires_approval drop not null"
+    )
+    change(db, "sessions", pending["id"], requires_approval=requires_approval, status=None)
+
+    for status in ("scheduled", None):
+        write(db, therapist, pending, status=status)
+
+        assert row(db, "sessions", pending["id"])["status"] == status
+
+
 def test_giving_up_the_need_for_approval_is_no_way_round(
     db: Connection, client: Person, pending: Row, refused: Refused
 ) -> None:

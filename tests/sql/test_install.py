@@ -441,12 +441,13 @@ def test_a_lot_that_belongs_to_nobody_is_kept_and_recorded(old: Connection) -> N
 
 
 def policies(db: Connection) -> dict[str, list[str]]:
-    """Return the policies on each table, by name."""
+    """Return the policies on each table: for what, to whom, and by what name."""
     found = db.execute(
-        "select tablename, array_agg(policyname::text order by policyname) as names"
+        "select tablename,"
+        " array_agg(concat_ws(' ', cmd, 'to', roles::text, policyname) order by policyname) as all"
         " from pg_policies group by tablename"
     )
-    return {table["tablename"]: table["names"] for table in found}
+    return {table["tablename"]: table["all"] for table in found}
 
 
 def secured(db: Connection) -> set[str]:
@@ -479,8 +480,11 @@ def test_where_row_level_security_is_on_our_policies_stand_beside_the_projects_o
 
     assert secured(old) == {"sessions", "user_credits"}
     assert policies(old) == {
-        "sessions": ["People see their own sessions", "Their own"],
-        "user_credits": ["Clients see their own credits"],
+        "sessions": [
+            "SELECT to {authenticated} People see their own sessions",
+            "SELECT to {authenticated} Their own",
+        ],
+        "user_credits": ["SELECT to {authenticated} Clients see their own credits"],
     }
     for person, sessions in ((ADA, 5), (THERAPIST, 5), (BEN, 0)):
         with people.act_as(old, person):

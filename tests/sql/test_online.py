@@ -4,6 +4,7 @@ import re
 import subprocess
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -322,6 +323,24 @@ def test_it_says_who_is_in_the_way_and_tries_again(
     said = capfd.readouterr().out
     assert re.search(r"no lock on public.sessions(.|\n)*monthly report(.|\n)*tries left: 1", said)
     assert place.execute("select session_approval.version()").fetchall()
+
+
+def test_a_lock_is_asked_for_again_while_somebody_has_the_table(own_database: str) -> None:
+    taking = "select session_approval.take_locks('access exclusive', 'public.sessions')"
+    pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
+    with (
+        people.three_connections(own_database) as (owner, reader, installer),
+        ThreadPoolExecutor(1) as pool,
+    ):
+        reader.execute("select from public.sessions")
+        installer.execute("begin; set local lock_timeout = '7s'")
+        answer = pool.submit(installer.execute, taking)
+        asked_by = (installer.info.backend_pid,)
+        while not (answer.done() or owner.execute(pausing, asked_by).fetchall()):
+            pass
+        reader.commit()
+        assert answer.result(20).fetchall()
+        assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "7s"}]
 
 
 # The ledger.

@@ -23,6 +23,7 @@ from tests.people import (
 )
 
 PREVIEW = "preview_cancellation"
+GIVEN_BACK = ("You get your credit back.", "The client gets the credit back.")
 
 
 @pytest.fixture
@@ -138,6 +139,7 @@ def test_the_preview_and_the_cancellation_agree_at_every_instant(
         assert error.sqlstate == "PT409"  # noqa: PT017 - a refusal is an answer here
         refunded = False
     assert terms["refundable"] is refunded
+    assert refunded is (terms["reason"] in GIVEN_BACK)
 
 
 def test_nobody_else_can_ask_or_learns_of_the_session(

@@ -20,6 +20,7 @@ from tests.people import (
     give_credits,
     ledger,
     propose,
+    read_in_storage_order,
     row,
 )
 
@@ -75,6 +76,20 @@ def test_a_lot_that_went_behind_the_ledger_is_told(
     db.execute("delete from public.user_credits")
 
     assert problems(db) == [("a lot is gone, and its ledger has credits left", lot, None, 3, 0)]
+
+
+def test_a_lot_that_went_is_told_as_that_of_who_had_it_last(
+    db: Connection, client: Person, stranger: Person, request: pytest.FixtureRequest
+) -> None:
+    lot = give_credits(db, client, 3)
+    change(db, "user_credits", lot, user_id=stranger.id)
+    request.getfixturevalue("_unrecorded")
+    db.execute("delete from public.user_credits")
+    read_in_storage_order(db)
+
+    [problem] = call_as(db, "service_role", None, "reconcile_credits")
+
+    assert (problem["lot_id"], problem["user_id"]) == (lot, stranger.id)
 
 
 def test_a_balance_below_zero_is_told(db: Connection, client: Person) -> None:

@@ -236,6 +236,17 @@ def test_whoever_waits_for_a_session_that_began_earlier_is_still_busy(
         approve(db, practice.other_client, second)
 
 
+def test_a_taken_time_is_told_before_a_missing_credit(practice: Practice, refused: Refused) -> None:
+    db, poor = practice.db, add_person(practice.db, "individual")
+    session = propose(db, practice.therapist, poor, p_is_instant=True)
+    approve(
+        db, practice.client, propose(db, practice.therapist, practice.client, p_is_instant=True)
+    )
+
+    with taken(refused):
+        approve(db, poor, session)
+
+
 # Those who write past the functions.
 
 

@@ -289,6 +289,20 @@ def test_an_only_lot_that_was_never_filled_in_takes_the_grant(
     assert ledger(db, client)[-1]["balance_after"] == 5
 
 
+@pytest.mark.usefixtures("_one_lot_each")
+@pytest.mark.parametrize("kind", ["individual", "user"])
+def test_of_two_lots_the_one_that_is_named_like_the_person_is_topped_up(
+    db: Connection, client: Person, kind: str
+) -> None:
+    change(db, "users", client.id, user_type=kind)
+    lots = {}
+    for name in ("user", "individual"):
+        lots[name] = give_credits(db, client, 2)
+        change(db, "user_credits", lots[name], user_type=name)
+
+    assert grant(db, client, 5)["lot_id"] == lots[kind]
+
+
 def test_where_one_person_has_one_lot_whatever_its_name_that_is_topped_up(
     db: Connection, client: Person
 ) -> None:

@@ -36,6 +36,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
             " drop trigger session_approval_guard on public.sessions;"
             " drop index session_approval.session_events_session_id_idx;"
             " create index session_events_session_id_idx on session_approval.session_events (id);"
+            " alter table session_approval.transitions drop constraint a_transition_leads_elsewhere"
         )
 
         now = {
@@ -49,6 +50,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
             "grants public.get_credits()",
             "trigger session_approval_guard on public.sessions",
             "index session_approval.session_events_session_id_idx",
+            "constraint a_transition_leads_elsewhere on session_approval.transitions",
         }
 
 

@@ -31,6 +31,10 @@ TABLES = {
     "transitions": "transitions",
     "installs": "version, checksum, definitions",
 }
+POLICIES = {
+    "sessions": "People see their own sessions",
+    "user_credits": "Clients see their own credits",
+}
 # An earlier attempt with this overlaps with ours in every way that the steps must tell apart.
 ALL_AT_ONCE = """
 alter table public.sessions add constraint known_states check (status <> 'in_progress');
@@ -325,21 +329,32 @@ def test_it_says_who_is_in_the_way_and_tries_again(
     assert place.execute("select session_approval.version()").fetchall()
 
 
-def test_a_lock_is_asked_for_again_while_somebody_has_the_table(own_database: str) -> None:
-    taking = "select session_approval.take_locks('access exclusive', 'public.sessions')"
+@pytest.mark.parametrize(
+    "taking",
+    [
+        "select session_approval.take_locks('access exclusive', 'public.sessions')",
+        *((ROOT / f"sql/policies/{table}.sql").read_text() for table in POLICIES),
+    ],
+    ids=["by itself", *(f"for a policy on {table}" for table in POLICIES)],
+)
+def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
+    own_database: str, taking: str
+) -> None:
     pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
     with (
         people.three_connections(own_database) as (owner, reader, installer),
         ThreadPoolExecutor(1) as pool,
     ):
-        reader.execute("select from public.sessions")
+        for table, policy in POLICIES.items():
+            owner.execute(f'alter policy "{policy}" on public.{table} using (false)')
+            reader.execute(f"select from public.{table}")
         installer.execute("begin; set local lock_timeout = '7s'")
         answer = pool.submit(installer.execute, taking)
         asked_by = (installer.info.backend_pid,)
         while not (answer.done() or owner.execute(pausing, asked_by).fetchall()):
             pass
         reader.commit()
-        assert answer.result(20).fetchall()
+        answer.result(20)
         assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "7s"}]
 
 

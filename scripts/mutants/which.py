@@ -96,7 +96,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "0012_status_checks": _INSTALL,
 }
 _OF_PYTHON = {
-    "auth": ("auth", "token_attacks", "cookies"),
+    "auth": ("auth", "token_attacks", "cookies", "limits"),
     "tokens": ("token_attacks", "auth", "keys"),
     "cookies": ("cookies",),
     "keys": ("keys", "token_attacks"),

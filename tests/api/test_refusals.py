@@ -63,6 +63,8 @@ BAD_BODIES = [
     (PROPOSE, {**GOOD, "duration_minutes": 481}, "duration_minutes"),
     (PROPOSE, {**GOOD, "duration_minutes": 30.5}, "duration_minutes"),
     (PROPOSE, {**GOOD, "duration_minutes": 10**12}, "duration_minutes"),
+    (PROPOSE, {**GOOD, "duration_minutes": 2**31}, "duration_minutes"),
+    (PROPOSE, {**GOOD, "duration_minutes": -(2**31) - 1}, "duration_minutes"),
     (PROPOSE, {**GOOD, "session_type": ""}, "session_type"),
     (PROPOSE, {**GOOD, "session_type": 7}, "session_type"),
     (PROPOSE, {**GOOD, "title": "t" * 201}, "title"),
@@ -158,6 +160,24 @@ def test_an_id_that_is_no_uuid_is_named(api: Api, client: Person, method: str, p
     bad = path.replace(A_SESSION, "/api/sessions/42")
     response = api.http.open(bad, method=method, headers=headers_of(client))
     assert "session_id" in assert_refused(response, 400, "VALIDATION_ERROR")
+
+
+def test_a_fault_of_our_own_is_told_without_its_words(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = "what a session was about"
+
+    def broken() -> str:
+        raise ValueError(words)
+
+    api.http.application.add_url_rule("/broken", view_func=broken)
+
+    answer = api.http.get("/broken")
+
+    assert assert_refused(answer, 500, "INTERNAL_ERROR") is None
+    assert "unexpected ValueError" in caplog.text
+    assert "in broken" in caplog.text
+    assert words not in caplog.text + answer.text
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_same_shape(api: Api) -> None:

@@ -18,6 +18,7 @@ API = "/v1"
 KINDS = {
     "latency": "the answer comes after `seconds`",
     "rate_limit": "429, with Retry-After if `retry_after` is given; nothing is done",
+    "forbidden": "403; nothing is done",
     "server_error": "500; nothing is done",
     "reset": "the connection is reset; nothing is done",
     "answer_lost": "what was asked is done, then the connection is reset",
@@ -28,6 +29,7 @@ KINDS = {
 }
 _ERRORS = {
     "rate_limit": ("429 Too Many Requests", b'{"error":"rate-limit-error"}'),
+    "forbidden": ("403 Forbidden", b'{"error":"authorization-header-error"}'),
     "server_error": ("500 Internal Server Error", b'{"error":"server-error","info":"try again"}'),
     "garbage": ("200 OK", b"<!doctype html><title>Welcome</title>"),
 }

@@ -99,7 +99,7 @@ _OF_PYTHON = {
     "auth": ("auth", "token_attacks", "cookies", "limits"),
     "tokens": ("token_attacks", "auth", "keys"),
     "cookies": ("cookies",),
-    "keys": ("keys", "token_attacks"),
+    "keys": ("keys", "token_attacks", "doctor"),
     "errors": ("refusals", "upstream"),
     "rpc": ("upstream", "polling", "refusals", "story"),
     "rooms": ("rooms_beside_sessions", "daily", "story"),

@@ -335,6 +335,12 @@ def test_a_bad_key_is_told_apart_and_not_tried_again(daily: StandIn, name: str) 
     assert sum(daily.counts().values()) == 1
 
 
+def test_a_key_that_may_not_do_this_is_a_bad_key_too(daily: StandIn, rooms: Daily) -> None:
+    daily.fault("forbidden")
+
+    assert refused(lambda: rooms.ensure(room_spec())).kind == "bad_key"
+
+
 def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
     daily: StandIn, rooms: Daily
 ) -> None:

@@ -159,6 +159,21 @@ def test_without_any_key_each_fault_is_said_and_the_next_token_tries_again(
     assert keys.find("one") is not None
 
 
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1])
+def test_an_answer_of_more_than_64_kib_holds_no_keys(
+    server: KeyServer, keys: PublicKeys, size: int
+) -> None:
+    document = {**published("one"), "filler": ""}
+    document["filler"] = "x" * (size - len(json.dumps(document)))
+    server.document = document
+
+    if size > 64 * 1024:
+        with pytest.raises(KeysUnavailable):
+            keys.find("one")
+    else:
+        assert keys.find("one") is not None
+
+
 def test_many_threads_make_one_fetch(server: KeyServer, keys: PublicKeys) -> None:
     server.go.clear()
     with ThreadPoolExecutor(16) as pool:

@@ -35,9 +35,7 @@ class Result:
     """What became of a mutant."""
 
     id: str
-    outcome: (
-        str  # killed, hung (no test ended for a while), refused (it does not install), survived
-    )
+    outcome: str  # killed, hung (no test ended), refused (it does not install or start), survived
     by: str  # the test that failed
     seconds: float
     line: str
@@ -162,6 +160,8 @@ def _read(status: str, said: str) -> tuple[str, str]:
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", said, re.M)
     if "psql stopped; nothing was changed" in said and failed is None:
         return "refused", (re.findall(r"ERROR: .*", said) or [""])[-1]
+    if failed is None and "Error while loading conftest" in said:
+        return "refused", said.strip().splitlines()[-1]
     if failed is None and status != "1":
         return "broken", said[-600:]
     return "killed", failed[1] if failed else said[-200:]

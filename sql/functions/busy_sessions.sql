@@ -1,7 +1,7 @@
 -- The sessions that hold the time of one of these people between two moments, whoever made them.
 --
--- Those that came through approval are found by their bookings; the others by their start, from a day before
--- on: no session is longer than that. One that takes no time is in nobody's way.
+-- They are found by their start, from a day before on; those of more than a day, which only what came through
+-- approval can be, by their bookings. One that takes no time is in nobody's way.
 
 create or replace function session_approval.busy_sessions(
   p_people uuid[],
@@ -16,22 +16,23 @@ set search_path = ''
 as $$
   select h.*
   from session_approval.held_sessions h
-  where h.start_time < p_until
+  where (h.therapist_id = any (p_people) or h.user_id = any (p_people))
+    and h.start_time > p_from - interval '1 day'
+    and h.start_time < p_until
     and h.end_time > p_from
     and h.start_time < h.end_time
+
+  union all
+
+  select h.*
+  from session_approval.held_sessions h
+  where h.start_time <= p_from - interval '1 day'
+    and h.end_time > p_from
     and h.id in (
       select b.session_id
       from session_approval.bookings b
       where b.person_id = any (p_people)
-        and b.during && tstzrange(p_from, p_until)
-
-      union
-
-      select s.id
-      from public.sessions s
-      where (s.therapist_id = any (p_people) or s.user_id = any (p_people))
-        and s.start_time < p_until
-        and s.start_time > p_from - interval '1 day'
+        and b.during @> tstzrange(p_from - interval '1 day', p_from, '[]')
     )
 $$;
 

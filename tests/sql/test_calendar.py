@@ -236,6 +236,23 @@ def test_whoever_waits_for_a_session_that_began_earlier_is_still_busy(
         approve(db, practice.other_client, second)
 
 
+def test_a_session_of_days_is_in_the_way_on_each_of_them(
+    practice: Practice, refused: Refused
+) -> None:
+    db, therapist = practice.db, practice.therapist
+    session = approve(
+        db, practice.client, propose(db, therapist, practice.client, p_start_time=TEN)
+    )
+    change(db, "sessions", session["id"], end_time=TEN + 3 * DAY)
+
+    for start in (TEN, TEN + HALF, TEN + DAY, TEN + DAY + HALF, TEN + 3 * DAY - HALF):
+        with taken(refused) as refusal:
+            propose(db, therapist, practice.other_client, p_start_time=start)
+        [conflict] = refusal.details["conflicting_sessions"]
+        assert conflict["id"] == str(session["id"])
+    assert propose(db, therapist, practice.other_client, p_start_time=TEN + 3 * DAY)
+
+
 def test_a_taken_time_is_told_before_a_missing_credit(practice: Practice, refused: Refused) -> None:
     db, poor = practice.db, add_person(practice.db, "individual")
     session = propose(db, practice.therapist, poor, p_is_instant=True)

@@ -26,14 +26,12 @@ as $$
 
   select h.*
   from session_approval.held_sessions h
-  where h.start_time <= p_from - interval '1 day'
-    and h.end_time > p_from
-    and h.id in (
-      select b.session_id
-      from session_approval.bookings b
-      where b.person_id = any (p_people)
-        and b.during @> tstzrange(p_from - interval '1 day', p_from, '[]')
-    )
+  where h.id in (
+    select b.session_id
+    from session_approval.bookings b
+    where b.person_id = any (p_people)
+      and b.during @> tstzrange(p_from - interval '1 day', p_from, '[]')
+  )
 $$;
 
 comment on function session_approval.busy_sessions(uuid[], timestamptz, timestamptz) is

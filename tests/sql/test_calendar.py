@@ -244,6 +244,8 @@ def test_a_session_of_days_is_in_the_way_on_each_of_them(
         db, practice.client, propose(db, therapist, practice.client, p_start_time=TEN)
     )
     change(db, "sessions", session["id"], end_time=TEN + 3 * DAY)
+    others = propose(db, practice.other_therapist, add_person(db, "individual"), p_start_time=TEN)
+    change(db, "sessions", others["id"], end_time=TEN + 9 * DAY)
 
     for start in (TEN, TEN + HALF, TEN + DAY, TEN + DAY + HALF, TEN + 3 * DAY - HALF):
         with taken(refused) as refusal:

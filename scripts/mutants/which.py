@@ -100,7 +100,7 @@ _OF_PYTHON = {
     "tokens": ("token_attacks", "auth", "keys"),
     "cookies": ("cookies",),
     "keys": ("keys", "token_attacks", "doctor"),
-    "errors": ("refusals", "upstream"),
+    "errors": ("refusals", "upstream", "limits"),
     "rpc": ("upstream", "polling", "refusals", "story"),
     "rooms": ("rooms_beside_sessions", "daily", "story"),
     "daily": ("daily", "rooms_beside_sessions"),

@@ -130,6 +130,14 @@ def test_a_session_that_ends_sooner_ends_its_token_too(
     assert_refused(sent(api, {"__Host-session": over}, **SAME), 401, "AUTHENTICATION_ERROR")
 
 
+def test_a_session_may_have_a_subject_of_its_own(own_sessions: Settings, client: Person) -> None:
+    cookie = f"__Host-session={session(client, sub=7)}"
+
+    answer = Api(own_sessions).http.get("/api/credits/user", headers={"Cookie": cookie})
+
+    assert answer.status_code == 200, answer.text
+
+
 def test_a_session_that_has_just_ended_lasts_for_clocks_that_differ(
     own_sessions: Settings, client: Person
 ) -> None:

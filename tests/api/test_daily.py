@@ -1,5 +1,6 @@
 """The door to Daily.co, over HTTP against the stand-in: what it makes and what it survives."""
 
+import json
 import logging
 import re
 import socket
@@ -181,8 +182,11 @@ def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms:
     assert len(daily.state()["rooms"]) == 1
 
 
-def test_an_adopted_room_that_is_right_is_left_alone(daily: StandIn, rooms: Daily) -> None:
-    spec = room_spec()
+@pytest.mark.parametrize("opens_in", [None, -60, 600], ids=["at once", "is open", "will open"])
+def test_an_adopted_room_that_is_right_is_left_alone(
+    daily: StandIn, rooms: Daily, opens_in: int | None
+) -> None:
+    spec = room_spec(opens_at=opens_in and int(time.time()) + opens_in)
     rooms.ensure(spec)
 
     rooms.ensure(spec)
@@ -623,6 +627,31 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
 
         assert rooms.get("visit-1") == rooms.get("visit-1")
     assert accepted == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "visit-2", "url": "https://stand-in.daily.co/visit-1"},
+        {"name": "visit-1", "url": "javascript:alert(1)"},
+    ],
+    ids=["of another name", "no address"],
+)
+def test_what_is_not_the_room_that_was_asked_for_is_no_room(said: Json) -> None:
+    answer = json.dumps(said).encode()
+
+    def serve() -> None:
+        wire, _ = listening.accept()
+        with wire:
+            wire.recv(65536)
+            wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, daemon=True).start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        rooms = Daily(settings(StandIn(address, httpx.Client(base_url=address))))
+
+        assert refused(lambda: rooms.get("visit-1")).kind == "away"
 
 
 # Tokens.

@@ -526,6 +526,21 @@ def test_a_good_token_passes_so_that_the_forgeries_fail_for_their_own_reason(
     assert project.server.calls[before:] == ["/rpc/get_credits"]
 
 
+def test_a_token_may_have_8_kib_and_not_a_letter_more(project: Project) -> None:
+    def token(padding: int) -> str:
+        return project.token(claims=project.claims(app_metadata={"x": "y" * padding}))
+
+    padding = (8192 - len(token(0))) * 3 // 4 - 4
+    while len(longer := token(padding + 1)) <= 8192:
+        padding += 1
+    before = len(project.server.calls)
+
+    for sent in (token(padding), longer):
+        project.send(f"Bearer {sent}")
+
+    assert project.server.calls[before:] == ["/rpc/get_credits"]
+
+
 def test_a_token_anywhere_but_in_its_header_is_no_token(project: Project) -> None:
     token = project.token()
     before = len(project.server.calls)

@@ -237,7 +237,9 @@ class Crowd:
             attempt.code = "NOT_JSON"
             return
         if response.status_code >= 400:
-            attempt.code = body.get("code")
+            code = body.get("code")
+            # PostgREST says the status there, and our name of the refusal as the hint.
+            attempt.code = body.get("hint") if str(code).startswith("PT") else code
             return
         if isinstance(body, list):  # of PostgREST
             attempt.answer = {"rows": body}

@@ -158,15 +158,20 @@ def _fill(stage: Stage, disk: Disk) -> None:
             disk.fill()
 
 
+def _control() -> httpx.AsyncClient:
+    """Speak with the stand-in, which may have been killed a moment ago and be starting."""
+    return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=5))
+
+
 async def _spoil(stage: Stage, kind: str) -> None:
     seconds = {"latency": 30.0, "drip": 0.2, "drip_head": 0.2}.get(kind, 0.0)
     fault = {"fault": kind, "times": 1_000_000, "seconds": seconds}
-    async with httpx.AsyncClient() as control:
+    async with _control() as control:
         answer = await control.post(f"{stage.daily_url}/control/faults", json=fault, timeout=5)
         answer.raise_for_status()
 
 
 async def _heal(stage: Stage) -> None:
-    async with httpx.AsyncClient() as control:
+    async with _control() as control:
         answer = await control.delete(f"{stage.daily_url}/control/faults", timeout=5)
         answer.raise_for_status()

@@ -80,6 +80,11 @@ class World:
     grants: dict[str, int] = field(default_factory=dict)
     born: Iterator[int] = field(default_factory=itertools.count)
 
+    def reads(self, mine: Session) -> str:
+        """Return a status as anybody reads it: what nobody answered in time is cancelled."""
+        is_late = mine.status == "pending_approval" and mine.answer_by <= self.clock
+        return "cancelled" if is_late else mine.status
+
     def expired(self, lot: Lot) -> bool:
         """Whether a lot no longer pays."""
         return lot.expires is not None and lot.expires <= self.clock
@@ -420,19 +425,20 @@ class Credits(RuleBasedStateMachine):
     @invariant()
     def sessions_have_the_statuses_and_the_payments_of_the_model(self) -> None:
         rows = self.db.execute(
-            "select s.id, s.status, s.credit_lot_id,"
+            "select s.id, d.status, s.credit_lot_id,"
             " (select count(*) from session_approval.credit_ledger e"
             "   where e.session_id = s.id and e.kind = 'approval') as debits,"
             " (select count(*) from session_approval.credit_ledger e"
             "   where e.session_id = s.id and e.kind = 'refund') as refunds"
-            " from public.sessions s where s.user_id = %s",
+            " from public.sessions s join session_approval.session_details d on d.id = s.id"
+            " where s.user_id = %s",
             (self.client.id,),
         ).fetchall()
         found = {
             r["id"]: (r["status"], r["credit_lot_id"], r["debits"], r["refunds"]) for r in rows
         }
         assert found == {
-            session_id: (mine.status, mine.lot, mine.debits, mine.refunds)
+            session_id: (self.world.reads(mine), mine.lot, mine.debits, mine.refunds)
             for session_id, mine in self.world.sessions.items()
         }
 

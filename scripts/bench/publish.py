@@ -259,7 +259,7 @@ def _bars(
             bottoms = [low + value for low, value in zip(bottoms, values, strict=True)]
         else:
             axes.bar_label(drawn, [_figure(value) for value in values], fontsize=8)
-    axes.set_xticks(range(len(groups)), groups)
+    axes.set_xticks(range(len(groups)), [group.replace(", ", ",\n") for group in groups])
     axes.set_title(title, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(frameon=False, ncols=len(series), loc="outside lower center")

@@ -80,10 +80,9 @@ class World:
     grants: dict[str, int] = field(default_factory=dict)
     born: Iterator[int] = field(default_factory=itertools.count)
 
-    def reads(self, mine: Session) -> str:
-        """Return a status as anybody reads it: what nobody answered in time is cancelled."""
-        is_late = mine.status == "pending_approval" and mine.answer_by <= self.clock
-        return "cancelled" if is_late else mine.status
+    def is_late(self, mine: Session) -> bool:
+        """Whether nobody answered in time, and nobody has put it away yet."""
+        return mine.status == "pending_approval" and mine.answer_by <= self.clock
 
     def expired(self, lot: Lot) -> bool:
         """Whether a lot no longer pays."""
@@ -338,9 +337,7 @@ class Credits(RuleBasedStateMachine):
 
     def not_pending(self, mine: Session) -> str | None:
         """Return the code that answering a session is refused with, None while it waits."""
-        if mine.how == "expired" or (
-            mine.status == "pending_approval" and mine.answer_by <= self.world.clock
-        ):
+        if mine.how == "expired" or self.world.is_late(mine):
             return "SESSION_EXPIRED"
         return None if mine.status == "pending_approval" else "SESSION_NOT_PENDING"
 
@@ -397,7 +394,7 @@ class Credits(RuleBasedStateMachine):
     def sweep(self) -> None:
         people.call_as(self.db, "service_role", None, "sweep_sessions")
         for session in self.world.sessions.values():
-            if session.status == "pending_approval" and session.answer_by <= self.world.clock:
+            if self.world.is_late(session):
                 session.status, session.how = "cancelled", "expired"
             elif session.status in APPROVED and session.end + 0.25 <= self.world.clock:
                 session.status = "no_show"
@@ -425,7 +422,7 @@ class Credits(RuleBasedStateMachine):
     @invariant()
     def sessions_have_the_statuses_and_the_payments_of_the_model(self) -> None:
         rows = self.db.execute(
-            "select s.id, d.status, s.credit_lot_id,"
+            "select s.id, s.status, d.status as reads, s.credit_lot_id,"
             " (select count(*) from session_approval.credit_ledger e"
             "   where e.session_id = s.id and e.kind = 'approval') as debits,"
             " (select count(*) from session_approval.credit_ledger e"
@@ -434,11 +431,20 @@ class Credits(RuleBasedStateMachine):
             " where s.user_id = %s",
             (self.client.id,),
         ).fetchall()
+        # Who was not answered in time may be put away by whoever wants the time, before any sweep.
+        late = {id for id, mine in self.world.sessions.items() if self.world.is_late(mine)}
         found = {
-            r["id"]: (r["status"], r["credit_lot_id"], r["debits"], r["refunds"]) for r in rows
+            r["id"]: (
+                r["reads" if r["id"] in late else "status"],
+                *(r["credit_lot_id"], r["debits"], r["refunds"]),
+            )
+            for r in rows
         }
         assert found == {
-            session_id: (self.world.reads(mine), mine.lot, mine.debits, mine.refunds)
+            session_id: (
+                "cancelled" if session_id in late else mine.status,
+                *(mine.lot, mine.debits, mine.refunds),
+            )
             for session_id, mine in self.world.sessions.items()
         }
 

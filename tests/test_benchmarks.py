@@ -3,8 +3,6 @@
 import json
 import re
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from scripts.bench import http, load, publish
 from scripts.bench.__main__ import MEASURES
 from scripts.local import ROOT, StackError
+from tests import programs
 
 LARGEST_PICTURE = 60_000  # bytes
 
@@ -22,16 +21,9 @@ LARGEST_PICTURE = 60_000  # bytes
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The folder of a run over HTTP with numbers so small that they say nothing, and its words."""
     folder = tmp_path_factory.mktemp("measured")
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "scripts.bench.http", "--seconds", "0.1", "--rounds", "1"),
-            *("--connections", "1", "--output", str(folder / "http.json")),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    run = programs.run(
+        "scripts.bench.http",
+        *("--seconds", 0.1, "--rounds", 1, "--connections", 1, "--output", folder / "http.json"),
     )
     assert run.returncode in (0, 1), run.stdout + run.stderr
     return folder, run.stdout

@@ -1,13 +1,11 @@
 """Settings: what the environment must say, and one message for all that it says wrong."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from api.config import ConfigurationError, load_settings
-from scripts.local import ROOT
+from tests import programs
 
 GOOD = {
     "SUPABASE_URL": "https://project.supabase.co/",
@@ -130,15 +128,8 @@ def test_a_webhook_secret_that_is_short_or_cut_off_is_refused(secret: str) -> No
 
 
 def test_a_wrong_environment_stops_the_server_with_one_message_and_no_trace() -> None:
-    ended = subprocess.run(
-        [sys.executable, "-m", "gunicorn"],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "SUPABASE_URL": "", "PORT": "none"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    environment = {"PATH": os.environ["PATH"], "SUPABASE_URL": "", "PORT": "none"}
+    ended = programs.run("gunicorn", env=environment, timeout=30)
     assert ended.returncode != 0
     assert "The API cannot start" in ended.stderr
     assert "SUPABASE_URL is missing" in ended.stderr

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -11,8 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from scripts.local import ROOT
-from tests import people
+from tests import people, programs
 from tests.people import Connection, Person, add_person, approve, balances, give_credits, propose
 from tests.servers import Server
 
@@ -36,15 +33,12 @@ class Operator:
 
     def run(self, module: str, *arguments: object, answers: str = "") -> Ended:
         """Run a command and type the answers."""
-        return subprocess.run(
-            [sys.executable, "-m", f"scripts.{module}", *map(str, arguments)],
-            cwd=ROOT,
+        return programs.run(
+            f"scripts.{module}",
+            *arguments,
             env={**os.environ, "DATABASE_URL": self.address, "COLUMNS": "100"},
-            input=answers,
-            capture_output=True,
-            text=True,
+            said=answers,
             timeout=60,
-            check=False,
         )
 
     def credits(self, *arguments: object, answers: str = "") -> Ended:

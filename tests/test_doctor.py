@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -11,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from scripts.local import ROOT, database
-from tests import people
+from tests import people, programs
 from tests.people import Connection, add_person, propose
 
 Found = dict[str, str]
@@ -38,13 +36,8 @@ class Answer:
 
 def examine(db: Connection) -> Answer:
     """Look the database over, and return what is not in order."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "scripts.doctor", db.info.dsn, "--json"],
-        cwd=ROOT,
-        env={**os.environ, "DATABASE_URL": ""},
-        capture_output=True,
-        text=True,
-        check=False,
+    ended = programs.run(
+        "scripts.doctor", db.info.dsn, "--json", env={**os.environ, "DATABASE_URL": ""}
     )
     assert ended.stderr == ""
     findings: list[Found] = json.loads(ended.stdout)["findings"]

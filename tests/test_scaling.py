@@ -2,8 +2,6 @@
 
 import importlib
 import re
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from scripts.scaling import parts
 from scripts.scaling.history import Attempt, check
 from scripts.scaling.partitions import convert
 from scripts.scaling.people import People
-from tests import people
+from tests import people, programs
 
 DOC = (ROOT / "docs" / "scaling.md").read_text()
 FOLDER = ROOT / "scripts" / "scaling"
@@ -87,16 +85,9 @@ def test_the_check_of_a_history_sees_what_was_lost_and_what_was_taken_twice(
 
 def test_a_primary_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     picture = tmp_path / "failover.svg"
-    run = subprocess.run(
-        [
-            *(sys.executable, "-m", "scripts.scaling.failover", "--rounds", "1"),
-            *("--seconds", "1", "--connections", "4", "--without-fsync", "--picture", picture),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    run = programs.run(
+        *("scripts.scaling.failover", "--rounds", "1", "--seconds", "1", "--connections", "4"),
+        *("--without-fsync", "--picture", str(picture)),
     )
 
     assert run.returncode == 0, run.stdout + run.stderr

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.local import ROOT, free_port
+from scripts.local import free_port
 from scripts.surroundings import _clock
-from tests import people
+from tests import people, programs
 from tests.people import Connection
 
 NOBODY = f"http://127.0.0.1:{free_port()}"
@@ -39,14 +37,8 @@ def examine(db: Connection, environment: dict[str, str]) -> tuple[int, Found]:
         for name, value in os.environ.items()
         if not name.startswith(("SUPABASE_", "DAILY_", "VIDEO_"))
     }
-    ended = subprocess.run(
-        [sys.executable, "-m", "scripts.doctor", db.info.dsn, "--json"],
-        cwd=ROOT,
-        env={**inherited, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+    ended = programs.run(
+        "scripts.doctor", db.info.dsn, "--json", env={**inherited, **environment}, timeout=60
     )
     assert ended.stderr == ""
     findings: Found = json.loads(ended.stdout)["findings"]

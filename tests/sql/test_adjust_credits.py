@@ -10,6 +10,7 @@ from tests.conftest import Refused
 from tests.people import (
     Connection,
     Person,
+    Row,
     act_as,
     add_person,
     approve,
@@ -39,20 +40,28 @@ def operator(db: Connection) -> Person:
     return add_person(db, "partner")
 
 
-@pytest.mark.parametrize(("delta", "left"), [(2, 5), (-1, 2), (-3, 0)])
-def test_a_correction_leaves_a_row_with_its_reason_and_who_answers_for_it(
-    db: Connection, client: Person, lot: UUID, operator: Person, delta: int, left: int
-) -> None:
+def adjust(
+    db: Connection, lot_id: UUID | None, operator: Person, delta: int, reason: str = "x"
+) -> Row:
+    """Correct a lot as the server does for an operator, and return the answer."""
     [answer] = call_as(
         db,
         "service_role",
         None,
         ADJUST,
-        p_lot_id=lot,
+        p_lot_id=lot_id,
         p_delta=delta,
-        p_reason="Charged twice in May",
+        p_reason=reason,
         p_actor_id=operator.id,
     )
+    return answer
+
+
+@pytest.mark.parametrize(("delta", "left"), [(2, 5), (-1, 2), (-3, 0)])
+def test_a_correction_leaves_a_row_with_its_reason_and_who_answers_for_it(
+    db: Connection, client: Person, lot: UUID, operator: Person, delta: int, left: int
+) -> None:
+    answer = adjust(db, lot, operator, delta, "Charged twice in May")
 
     assert answer == {"lot_id": lot, "user_id": client.id, "credits_balance": left}
     assert row(db, "user_credits", lot)["credits_balance"] == left
@@ -67,16 +76,7 @@ def test_a_correction_never_takes_a_lot_below_zero(
     before = contents(db)
 
     with refused(409, "CREDITS_BELOW_ZERO") as refusal:
-        call_as(
-            db,
-            "service_role",
-            None,
-            ADJUST,
-            p_lot_id=lot,
-            p_delta=-4,
-            p_reason="x",
-            p_actor_id=operator.id,
-        )
+        adjust(db, lot, operator, -4)
 
     assert refusal.details == {"credits_balance": 3}
     assert contents(db) == before
@@ -88,16 +88,7 @@ def test_an_overdrawn_lot_of_old_times_can_be_made_up_for(
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
     db.execute("update public.user_credits set credits_balance = -5 where id = %s", (lot,))
 
-    [answer] = call_as(
-        db,
-        "service_role",
-        None,
-        ADJUST,
-        p_lot_id=lot,
-        p_delta=2,
-        p_reason="x",
-        p_actor_id=operator.id,
-    )
+    answer = adjust(db, lot, operator, 2)
 
     assert answer["credits_balance"] == -3
     assert ledger(db, client)[-1]["balance_after"] == -3
@@ -110,16 +101,7 @@ def test_a_balance_that_was_never_said_counts_as_none(
     change(db, "user_credits", lot, credits_balance=None)
 
     with refused(409, "CREDITS_BELOW_ZERO") as refusal:
-        call_as(
-            db,
-            "service_role",
-            None,
-            ADJUST,
-            p_lot_id=lot,
-            p_delta=-1,
-            p_reason="x",
-            p_actor_id=operator.id,
-        )
+        adjust(db, lot, operator, -1)
 
     assert refusal.details == {"credits_balance": 0}
 
@@ -166,16 +148,7 @@ def test_a_lot_that_does_not_exist_is_not_found(
 ) -> None:
     for lot_id in (uuid4(), None):
         with refused(404, "LOT_NOT_FOUND"):
-            call_as(
-                db,
-                "service_role",
-                None,
-                ADJUST,
-                p_lot_id=lot_id,
-                p_delta=1,
-                p_reason="x",
-                p_actor_id=operator.id,
-            )
+            adjust(db, lot_id, operator, 1)
 
 
 def test_only_the_server_corrects(db: Connection, lot: UUID, operator: Person) -> None:
@@ -199,15 +172,9 @@ def test_a_correction_waits_for_an_approval_under_way_and_counts_its_credit(
         first.execute("select")
         approve(first, client, session)
 
-        correction = {
-            "p_lot_id": lot,
-            "p_delta": -1,
-            "p_reason": "Given by mistake",
-            "p_actor_id": therapist.id,
-        }
         answer = overtaken(
-            db, first, second, lambda db: call_as(db, "service_role", None, ADJUST, **correction)
+            db, first, second, lambda db: adjust(db, lot, therapist, -1, "Given by mistake")
         )
 
-        assert [corrected["credits_balance"] for corrected in answer.result()] == [1]
+        assert answer.result()["credits_balance"] == 1
         assert [entry["balance_after"] for entry in ledger(db, client)] == [3, 2, 1]

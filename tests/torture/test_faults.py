@@ -1,12 +1,10 @@
 """A short run of make torture: what is acknowledged under faults is there, once."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-from scripts.local import ROOT
 from scripts.torture.history import History
+from tests import programs
 
 
 def test_nothing_is_lost_or_taken_twice_while_everything_goes_wrong(tmp_path: Path) -> None:
@@ -14,17 +12,10 @@ def test_nothing_is_lost_or_taken_twice_while_everything_goes_wrong(tmp_path: Pa
     # The harshest faults come first with this seed.
     # --within: here it must come back by itself, however busy the machine is; make torture holds
     # it to 2 seconds.
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "scripts.torture", "--faults-only", "--minutes", "0.4"),
-            *("--seed", "530", "--calm", "0.6", "--rate", "40", "--within", "20"),
-            *("--history", str(kept)),
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+    ran = programs.run(
+        *("scripts.torture", "--faults-only", "--minutes", "0.4", "--seed", "530"),
+        *("--calm", "0.6", "--rate", "40", "--within", "20", "--history", str(kept)),
         timeout=300,
-        check=False,
     )
     print(ran.stdout)
     assert ran.returncode == 0, ran.stdout + ran.stderr

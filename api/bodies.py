@@ -136,7 +136,7 @@ def _validated(read: Callable[[], ModelT]) -> ModelT:
         return read()
     except ValidationError as error:
         problems = {}
-        for problem in error.errors(include_input=False, include_url=False, include_context=False):
+        for problem in error.errors():
             field = ".".join(str(part) for part in problem["loc"]) or "body"
             problems[field] = problem["msg"]
         raise _refusal(problems) from error

@@ -66,7 +66,7 @@ class PublicKeys:
 
     def count(self) -> int | None:
         """Return how many keys the project has, None when none can be had."""
-        return len(self._keys) if self.ready() and self._keys is not None else None
+        return len(self._keys or {}) if self.ready() else None
 
     def _wait_for_fetch(self, *, unknown: bool) -> None:
         with self._lock:

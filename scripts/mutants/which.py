@@ -97,7 +97,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
 }
 _OF_PYTHON = {
     "auth": ("auth", "token_attacks", "cookies", "limits"),
-    "tokens": ("token_attacks", "auth", "keys"),
+    "tokens": ("token_attacks", "auth", "keys", "upstream"),
     "cookies": ("cookies",),
     "keys": ("keys", "token_attacks", "doctor"),
     "errors": ("refusals", "upstream", "limits"),
@@ -105,8 +105,8 @@ _OF_PYTHON = {
     "rooms": ("rooms_beside_sessions", "daily", "story"),
     "daily": ("daily", "rooms_beside_sessions"),
     "headers": ("headers", "polling"),
-    "video": ("rooms_beside_sessions", "daily", "jitsi"),
-    "bodies": ("refusals", "story"),
+    "video": ("rooms_beside_sessions", "contract", "daily", "jitsi"),
+    "bodies": ("refusals", "story", "contract"),
     "sessions": ("story", "refusals", "calendar"),
     "therapist": ("story", "calendar", "refusals"),
     "credits": ("story",),

@@ -134,9 +134,18 @@ def test_anonymous_users_are_let_in_unless_the_installation_refuses_them(
     anonymous = signed(is_anonymous=True)
     assert_refused(send(asymmetric, anonymous), 503, "UPSTREAM_UNAVAILABLE")  # past the gate
     strict = Api(
-        replace(settings, jwt_secret=None, jwks_url=keys.url, refuse_anonymous=True),
+        replace(
+            settings,
+            jwt_secret=None,
+            jwks_url=keys.url,
+            rest_url=f"http://127.0.0.1:{free_port()}",
+            refuse_anonymous=True,
+        )
     )
     assert_refused(send(strict, anonymous), 403, "AUTHORIZATION_ERROR")
+    # A token that does not say so, as older projects issue them, is not anonymous.
+    assert "is_anonymous" not in claims()
+    assert_refused(send(strict, signed()), 503, "UPSTREAM_UNAVAILABLE")
 
 
 @pytest.mark.parametrize("aal", [None, "aal1", "AAL2", "aal3"])

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +24,8 @@ from api.daily import Daily
 from api.providers import provider
 from api.rooms import _REASONS, Room, RoomUnavailable, VideoProvider
 from scripts.daily_stand_in.app import bind
+from scripts.local import free_port
+from tests.api.test_upstream import a_server_that_says, http
 
 API_KEY = "a-key-of-the-stand-in-that-is-long-enough-for-hs256"
 PERSON = "Ada Lovelace"
@@ -484,6 +487,13 @@ def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, roo
     assert daily.counts() == {"POST /rooms": 1}
 
 
+def test_a_retry_after_in_the_past_is_no_wait(daily: StandIn, rooms: Daily) -> None:
+    daily.fault("rate_limit", retry_after=-1)
+
+    assert rooms.ensure(room_spec()).name == "visit-1"
+    assert daily.counts() == {"POST /rooms": 2}
+
+
 # The deadline.
 
 
@@ -629,6 +639,13 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
     assert accepted == 2
 
 
+@contextmanager
+def daily_that_says(said: Json) -> Iterator[Daily]:
+    """A Daily that answers whatever it is asked with these words."""
+    with a_server_that_says(http("200 OK", json.dumps(said))) as address:
+        yield Daily(settings(StandIn(address, httpx.Client(base_url=address))))
+
+
 @pytest.mark.parametrize(
     "said",
     [
@@ -638,20 +655,20 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
     ids=["of another name", "no address"],
 )
 def test_what_is_not_the_room_that_was_asked_for_is_no_room(said: Json) -> None:
-    answer = json.dumps(said).encode()
-
-    def serve() -> None:
-        wire, _ = listening.accept()
-        with wire:
-            wire.recv(65536)
-            wire.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(answer) + answer)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        threading.Thread(target=serve, daemon=True).start()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        rooms = Daily(settings(StandIn(address, httpx.Client(base_url=address))))
-
+    with daily_that_says(said) as rooms:
         assert refused(lambda: rooms.get("visit-1")).kind == "away"
+
+
+@pytest.mark.parametrize("said", [{}, {"data": None}, {"data": {"id": 1}}])
+def test_what_is_no_list_of_rooms_is_none(said: Json) -> None:
+    with daily_that_says(said) as rooms:
+        assert refused(rooms.standing).kind == "away"
+
+
+@pytest.mark.parametrize("said", [{}, {"token": None}, {"token": 7}])
+def test_what_is_no_token_lets_nobody_in(said: Json) -> None:
+    with daily_that_says(said) as rooms:
+        assert refused(lambda: rooms.token(token_spec())).kind == "away"
 
 
 # Tokens.
@@ -889,11 +906,22 @@ def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
     daily.fault("server_error", times=2)
     refused(lambda: rooms.ensure(room_spec("visit-secret")))
     refused(lambda: Daily(settings(daily, DAILY_API_KEY="k" * 40)).get("visit-secret"))
+    daily.fault("garbage", times=2)
+    refused(lambda: rooms.ensure(room_spec("visit-secret")))
+    nowhere = StandIn(f"http://127.0.0.1:{free_port()}", daily.http)
+    refused(lambda: Daily(settings(nowhere)).get("visit-secret"))
+    with daily_that_says({"token": "visit-secret", "name": "visit-secret"}) as broken:
+        refused(lambda: broken.get("visit-secret"))
+        refused(broken.standing)
+    with daily_that_says({"tokens": ["visit-secret"]}) as broken:
+        refused(lambda: broken.token(spec))
 
     ours = [record.getMessage() for record in caplog.records if record.name == "api.daily"]
     assert ours == [
         "video provider: kind=away status=500 error=server-error",
         "video provider: kind=bad_key status=401 error=authentication-error",
+        *["video provider: kind=away status=0 error=unknown"] * 2,  # no answer of Daily's
+        *["video provider: kind=away status=200 error=unknown"] * 3,  # another than was asked for
     ]
     for secret in (*tokens, API_KEY, "k" * 40, "visit-secret", PERSON, spec["user_id"]):
         assert secret not in caplog.text

@@ -1,5 +1,6 @@
 """Jitsi: addresses that nobody guesses, tokens where the server checks them, and nobody asked."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_who_knows_the_session_does_not_know_the_address() -> None:
 
     assert len({room.name for room in (*rooms, other)}) == 3
     assert NAME.removeprefix("s-") not in "".join(room.url for room in rooms)
+    assert re.fullmatch("s-[0-9a-f]{32}", rooms[0].name)
 
 
 def test_there_is_nothing_to_delete_and_nothing_to_keep_in_order() -> None:

@@ -1,10 +1,14 @@
 """How often a caller may ask: each counts alone, and what is not a caller is not counted."""
 
+import socket
+import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from api.config import Settings
+from api.limits import Limits
 from scripts.local import free_port
 from tests.api.conftest import Api, assert_refused
 from tests.people import Person
@@ -67,3 +71,34 @@ def test_while_the_shared_counters_are_away_each_worker_counts_for_itself(
     api = Api(replace(strict, rate_limit_storage_url=f"redis://127.0.0.1:{free_port()}/0"))
     answers = [api.get("/api/credits/user", client).status_code for _ in range(4)]
     assert answers == [200, 200, 200, 429]
+
+
+def test_shared_counters_that_were_away_are_asked_again_after_ten_seconds(
+    strict: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = time.monotonic()
+    clock = SimpleNamespace(monotonic=lambda: now, time=time.time)
+    monkeypatch.setattr("api.limits.time", clock)
+    with socket.create_server(("127.0.0.1", 0)) as redis:  # one that never answers
+        redis.settimeout(0.1)
+        url = f"redis://127.0.0.1:{redis.getsockname()[1]}/0"
+        limits = Limits(replace(strict, rate_limit="100/minute", rate_limit_storage_url=url))
+
+        def asked() -> bool:
+            """Say whether counting one request asked the shared counters."""
+            limits.count("somebody")
+            try:
+                redis.accept()[0].close()
+            except TimeoutError:
+                return False
+            while True:  # whoever asks may try more than once
+                try:
+                    redis.accept()[0].close()
+                except TimeoutError:
+                    return True
+
+        assert asked()
+        now += 9.5
+        assert not asked()
+        now += 1
+        assert asked()

@@ -1,5 +1,6 @@
 """What the API refuses before the database is asked, and that nothing changes when it does."""
 
+import io
 import time
 from dataclasses import replace
 from uuid import uuid4
@@ -192,10 +193,33 @@ def test_numbers_and_truths_may_come_as_text_as_forms_send_them(
 ) -> None:
     session = api.propose(therapist, client, is_instant="true", duration_minutes="45")
     assert (session["is_instant"], session["duration_minutes"]) == (True, 45)
+    assert api.propose(therapist, client, is_instant="1")["is_instant"] is True
     for day, text in enumerate(("false", "0"), start=1):
         at = {"start_time": f"2031-06-0{day}T10:00:00Z", "duration_minutes": 60.0}
         session = api.propose(therapist, client, is_instant=text, **at)
         assert (session["is_instant"], session["duration_minutes"]) == (False, 60)
+
+
+@pytest.mark.parametrize("minutes", [-(2**31), -2, 0, 2**31 - 1])
+def test_which_number_is_right_is_the_databases_to_say(
+    api: Api, therapist: Person, client: Person, minutes: int
+) -> None:
+    def refused(duration: int) -> object:
+        body = {"patient_id": client.id, "start_time": GOOD["start_time"]}
+        answer = api.post(PROPOSE, therapist, **body, duration_minutes=duration)
+        return assert_refused(answer, 400, "VALIDATION_ERROR")
+
+    assert refused(minutes) == refused(4)
+
+
+def test_a_body_that_ends_before_its_length_is_refused(api: Api, client: Person) -> None:
+    answer = api.http.post(
+        "/api/sessions/join",
+        input_stream=io.BytesIO(b'{"session_id"'),
+        headers={**headers_of(client), "Content-Length": "99"},
+        content_type="application/json",
+    )
+    assert_refused(answer, 400, "VALIDATION_ERROR")
 
 
 def test_a_route_beside_the_sessions_is_no_sessions_id(api: Api, client: Person) -> None:

@@ -69,6 +69,7 @@ def test_ready_means_that_supabase_postgres_functions_and_keys_answer(api: Api) 
     [
         (http("503 No", '{"code":"PGRST001","message":"x"}'), {"postgres": "away"}),
         (http("503 No", '{"code":"PGRST002","message":"x"}'), {"postgres": "away"}),
+        (http("500 Error", '{"code":"XX000","message":"x"}'), {"postgres": "away"}),
         (http("502 Bad Gateway", "<html>"), {"supabase": "away"}),
         (b"", {"supabase": "away"}),
         (http("404 No", '{"code":"PGRST202","message":"x"}'), {"functions": "missing"}),
@@ -110,6 +111,7 @@ def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> No
         (http("503 Unavailable", '{"code":"PGRST000"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("503 Unavailable", '{"code":"PGRST002"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("401 No", '{"message":"Invalid API key"}'), 503, "UPSTREAM_UNAVAILABLE"),
+        (http("400 Bad", '{"code":"PTx02"}'), 503, "UPSTREAM_UNAVAILABLE"),
         # Postgres went away at the commit: what PostgREST 12 says then.
         (http("400 Bad", '{"code":"","message":""}'), 504, "OUTCOME_UNKNOWN"),
         # Postgres went away under the call, which may have been committed.

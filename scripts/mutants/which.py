@@ -101,15 +101,15 @@ _OF_PYTHON = {
     "cookies": ("cookies",),
     "keys": ("keys", "token_attacks", "doctor"),
     "errors": ("refusals", "upstream", "limits"),
-    "rpc": ("upstream", "polling", "refusals", "story"),
+    "rpc": ("upstream", "polling", "refusals", "webhook", "story"),
     "rooms": ("rooms_beside_sessions", "daily", "story"),
     "daily": ("daily", "rooms_beside_sessions"),
     "headers": ("headers", "polling"),
     "video": ("rooms_beside_sessions", "contract", "daily", "jitsi"),
     "bodies": ("refusals", "story", "contract"),
-    "sessions": ("story", "refusals", "calendar"),
-    "therapist": ("story", "calendar", "refusals"),
-    "credits": ("story",),
+    "sessions": ("story", "refusals", "contract", "calendar"),
+    "therapist": ("story", "calendar", "refusals", "contract"),
+    "credits": ("story", "contract"),
 }  # fmt: skip
 
 

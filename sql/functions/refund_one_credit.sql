@@ -1,4 +1,4 @@
--- Give the credit that a session took back to the very lot that paid, and say until when it can be used.
+-- Give the credit that a session took back to the very lot that paid.
 --
 -- A lot that has expired since gets the installation's grace period for this one credit; whatever else was
 -- left in it is written off first, so that a refund never revives it; nor does one switch on a lot that
@@ -6,11 +6,8 @@
 -- one, the credit goes into that.
 -- Locks: the lot. The caller has locked the session.
 
-create or replace function session_approval.refund_one_credit(
-  p_session_id uuid,
-  p_actor_id uuid,
-  out expires_at timestamptz
-)
+create or replace function session_approval.refund_one_credit(p_session_id uuid, p_actor_id uuid)
+returns void
 language plpgsql
 volatile
 security invoker
@@ -24,7 +21,6 @@ declare
   );
   v_session record;
   v_lot record;
-  v_new_lot_id uuid;
 begin
   select s.user_id, s.credit_lot_id
   into v_session
@@ -38,9 +34,7 @@ begin
   for no key update;
 
   if not found then
-    v_new_lot_id := session_approval.add_credits(v_session.user_id, 1, v_grace, v_note);
-
-    select l.expires_at into expires_at from public.user_credits l where l.id = v_new_lot_id;
+    perform session_approval.add_credits(v_session.user_id, 1, v_grace, v_note);
 
     return;
   end if;
@@ -56,13 +50,12 @@ begin
     credits_balance = coalesce(l.credits_balance, 0) + 1,
     status = case when coalesce(l.credits_balance, 0) <= 0 then 'active' else l.status end,
     expires_at = case when v_lot.has_expired then v_grace else l.expires_at end
-  where l.id = v_lot.id
-  returning l.expires_at into expires_at;
+  where l.id = v_lot.id;
 end
 $$;
 
 comment on function session_approval.refund_one_credit(uuid, uuid) is
-  'Return a session''s credit to the lot that paid; when the credit stops paying, null never.';
+  'Return a session''s credit to the lot that paid.';
 
 revoke all on function session_approval.refund_one_credit(uuid, uuid)
   from public, anon, authenticated;

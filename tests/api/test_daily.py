@@ -489,8 +489,10 @@ def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, roo
 
 def test_a_retry_after_in_the_past_is_no_wait(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=-1)
+    started = time.monotonic()
 
     assert rooms.ensure(room_spec()).name == "visit-1"
+    assert time.monotonic() - started < SLACK
     assert daily.counts() == {"POST /rooms": 2}
 
 

@@ -182,7 +182,9 @@ def test_a_fault_of_our_own_is_told_without_its_words(
 
 
 def test_unknown_paths_and_methods_are_refused_in_the_same_shape(api: Api) -> None:
-    assert_refused(api.get("/api/nothing"), 404, "NOT_FOUND")
+    nothing = api.get("/api/nothing")
+    assert_refused(nothing, 404, "NOT_FOUND")
+    assert "URL was not found" in nothing.json["error"]
     response = api.http.delete("/api/sessions/approve")
     assert_refused(response, 405, "METHOD_NOT_ALLOWED")
     assert "POST" in response.headers["Allow"]

@@ -21,6 +21,7 @@ from tests.api.test_upstream import a_server_that_says, http
 from tests.people import Connection, Person, give_credits, row
 
 PATH = "/api/daily/webhook"
+PROBE = b'{"test":"test"}'
 HOOK_SECRET = b"what Daily and this installation share"
 
 
@@ -91,7 +92,7 @@ def test_without_its_secret_or_the_secret_key_there_is_no_webhook(
     assert api.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("raw", [b'{"test":"test"}', b'{ "test": "test" }\n'])
+@pytest.mark.parametrize("raw", [PROBE, b'{ "test": "test" }\n', PROBE.ljust(63)])
 def test_the_probe_is_answered_unsigned_and_nothing_is_asked_of_anybody(
     hook_settings: Settings, raw: bytes
 ) -> None:
@@ -100,6 +101,10 @@ def test_the_probe_is_answered_unsigned_and_nothing_is_asked_of_anybody(
     response = api.http.post(PATH, data=raw)
 
     assert (response.status_code, response.json["recorded"]) == (200, False)
+
+
+def test_what_is_longer_than_a_probe_needs_a_signature(hook: Api) -> None:
+    assert_refused(hook.http.post(PATH, data=PROBE.ljust(64)), 401, "AUTHENTICATION_ERROR")
 
 
 # What is believed.

@@ -341,6 +341,20 @@ def test_moving_a_session_moves_what_it_holds_or_is_refused(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN, p_duration_minutes=15)
 
 
+def test_a_proposal_that_ran_out_can_be_moved_by_whoever_gives_it_more_time_afterwards(
+    practice: Practice,
+) -> None:
+    db = practice.db
+    session = propose(db, practice.therapist, practice.client, p_start_time=TEN)
+    change(db, "sessions", session["id"], approval_expires_at="yesterday")
+
+    change(db, "sessions", session["id"], start_time=TEN + HALF / 2, end_time=TEN + 2 * HALF)
+
+    moved = row(db, "sessions", session["id"])
+    assert moved["status"] == "pending_approval"
+    assert booked(db, session) == holding(moved)
+
+
 @pytest.mark.parametrize("by", [HALF, -HALF], ids=["later", "earlier"])
 def test_sessions_one_after_another_move_together(practice: Practice, by: timedelta) -> None:
     db = practice.db

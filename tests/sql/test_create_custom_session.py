@@ -537,10 +537,11 @@ def test_a_key_with_other_content_is_a_conflict(
 def test_a_key_for_another_client_is_a_conflict(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
-    propose(db, therapist, client, p_request_key="k-1")
+    proposal = {"p_start_time": "2030-01-01 10:00+00", "p_request_key": "k-1"}
+    propose(db, therapist, client, **proposal)
 
     with refused(422, "IDEMPOTENCY_CONFLICT"):
-        propose(db, therapist, stranger, p_request_key="k-1")
+        propose(db, therapist, stranger, **proposal)
 
 
 def test_two_therapists_can_use_the_same_key(

@@ -331,10 +331,15 @@ def test_the_servers_own_time_zone_does_not_matter_to_columns_without_one(
     approved = approve(old, ADA, session)
     [cancelled] = call(old, ADA, "cancel_session", p_session_id=session["id"])
 
+    expired = propose(old, THERAPIST, ADA, p_start_time="2031-02-03T10:00Z")
+    change(old, "sessions", expired["id"], approval_expires_at="now")
+    call_as(old, "service_role", None, "sweep_sessions")
+    [expired] = call(old, ADA, "get_session", p_session_id=expired["id"])
+
     moments = [session["created_at"], approved["approved_at"]]
-    moments += [ended["cancelled_at"] for ended in (withdrawn, declined, cancelled)]
+    moments += [ended["cancelled_at"] for ended in (withdrawn, declined, cancelled, expired)]
     clock = datetime.now(UTC)
-    assert [abs(moment - clock) < timedelta(minutes=1) for moment in moments] == [True] * 5
+    assert [abs(moment - clock) < timedelta(minutes=1) for moment in moments] == [True] * 6
 
 
 @pytest.mark.parametrize(("user_type", "client"), [("individual", BEN), ("user", ADA)])

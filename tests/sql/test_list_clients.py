@@ -56,9 +56,13 @@ def test_every_listed_client_can_be_proposed_a_session(db: Connection, therapist
         propose(db, therapist, Person(row["id"], row["email"], row["full_name"], ""))
 
 
-@pytest.mark.parametrize("user_type", ["individual", "user", "partner"])
-def test_only_a_therapist_sees_clients(db: Connection, refused: Refused, user_type: str) -> None:
-    person = add_person(db, user_type)
+@pytest.mark.parametrize("user_type", ["individual", "user", "partner", None])
+def test_only_a_therapist_sees_clients(
+    db: Connection, refused: Refused, user_type: str | None
+) -> None:
+    person = add_person(db, user_type or "individual")
+    db.execute("alter table public.users alter column user_type drop not null")
+    change(db, "users", person.id, user_type=user_type)
 
     with refused(403, "AUTHORIZATION_ERROR") as refusal:
         call(db, person, CLIENTS)

@@ -407,10 +407,12 @@ def test_the_grace_of_one_refund_serves_the_next_one_too(
     assert row(db, "user_credits", lot)["credits_balance"] == 2
 
 
+@pytest.mark.parametrize("left", [0, None])
 def test_a_refunded_credit_pays_again(
-    db: Connection, therapist: Person, client: Person, lot: UUID, session: Row
+    db: Connection, therapist: Person, client: Person, lot: UUID, session: Row, left: int | None
 ) -> None:
-    change(db, "user_credits", lot, credits_balance=0, status="depleted")
+    db.execute("alter table public.user_credits alter column credits_balance drop not null")
+    change(db, "user_credits", lot, credits_balance=left, status="depleted")
 
     cancel(db, client, session)
 

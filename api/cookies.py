@@ -79,7 +79,7 @@ class Sessions(Cookies):
             self._settings.secret,
             algorithms=["HS256"],
             leeway=LEEWAY_SECONDS,
-            options={"require": ["exp"], "verify_sub": False, "enforce_minimum_key_length": True},
+            options={"require": ["exp"], "verify_sub": False},
         )
         person: Any = session
         for name in self._settings.user_claim.split("."):

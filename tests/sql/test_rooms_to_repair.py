@@ -55,7 +55,12 @@ def test_an_approved_session_without_a_room_has_one_made(db: Connection, session
     assert repairs(db) == [("make", room_for(db, session))]
 
 
-def test_a_room_that_is_as_it_should_be_is_left_alone(db: Connection, session: Row) -> None:
+@pytest.mark.parametrize("status", ["scheduled", "confirmed", "in_progress"])
+def test_a_room_that_is_as_it_should_be_is_left_alone(
+    db: Connection, session: Row, status: str
+) -> None:
+    change(db, "sessions", session["id"], status=status)
+
     assert repairs(db, room_for(db, session)) == []
 
 

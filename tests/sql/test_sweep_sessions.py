@@ -102,10 +102,12 @@ def test_what_still_waits_or_is_decided_is_left_alone(
     assert contents(db) == before
 
 
+@pytest.mark.parametrize("user_type", ["individual", "user"])
 def test_expired_credits_of_clients_are_written_off(
-    db: Connection, client: Person, now: datetime
+    db: Connection, client: Person, now: datetime, user_type: str
 ) -> None:
     lot = give_credits(db, client, 3, expires_at=now)
+    change(db, "user_credits", lot, user_type=user_type)
     kept = [
         give_credits(db, client, 3, expires_at=now + timedelta(microseconds=1)),
         give_credits(db, client, 3),

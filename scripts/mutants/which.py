@@ -107,7 +107,7 @@ _OF_PYTHON = {
     "headers": ("headers", "polling"),
     "video": ("rooms_beside_sessions", "contract", "daily", "jitsi"),
     "bodies": ("refusals", "story", "contract"),
-    "sessions": ("story", "refusals", "contract", "calendar"),
+    "sessions": ("story", "refusals", "contract", "calendar", "metrics"),
     "therapist": ("story", "calendar", "refusals", "contract"),
     "credits": ("story", "contract"),
 }  # fmt: skip

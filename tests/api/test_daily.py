@@ -238,11 +238,12 @@ def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, ro
 
 
 def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
-    daily: StandIn, rooms: Daily
+    daily: StandIn, rooms: Daily, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = daily.api("POST", "/rooms", {"name": "visit-1", "privacy": "public"})
 
     assert refused(lambda: rooms.ensure(room_spec())).kind == "taken"
+    assert "kind=taken status=400 error=unknown" in caplog.text
     assert daily.api("GET", "/rooms/visit-1") == before
 
 

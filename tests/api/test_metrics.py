@@ -49,7 +49,7 @@ def test_all_workers_count_together_by_route_and_outcome(
         DAILY_API_URL=f"{daily}/v1",
         METRICS_TOKEN=TOKEN,
     ) as served:
-        for session in (paid, paid, unpaid, unpaid, unpaid):
+        for session in (paid, paid, paid, unpaid, unpaid, unpaid):
             httpx.post(  # each over a connection of its own, so that both workers get some
                 f"{served.url}/api/sessions/approve",
                 headers=headers_of(client),
@@ -69,9 +69,9 @@ def test_all_workers_count_together_by_route_and_outcome(
         for sample in family.samples
     }
     assert found["approvals_total", "APPROVED"] == 1
-    assert found["approvals_total", "ALREADY_APPROVED"] == 1
+    assert found["approvals_total", "ALREADY_APPROVED"] == 2
     assert found["approvals_total", "INSUFFICIENT_CREDITS"] == 3
-    assert found["video_faults_total", "bad_key"] == 2
+    assert found["video_faults_total", "bad_key"] == 3
     assert found["http_request_seconds_count", "/api/sessions/<session_id>", "200"] == 20
     assert found["http_request_seconds_count", "none", "404"] == 1
     assert found["supabase_calls_in_progress",] == 0

@@ -202,6 +202,14 @@ def test_numbers_and_truths_may_come_as_text_as_forms_send_them(
         assert (session["is_instant"], session["duration_minutes"]) == (False, 60)
 
 
+def test_a_time_may_come_as_local_date_and_time(
+    api: Api, therapist: Person, client: Person
+) -> None:
+    local = {"session_date": "2031-06-09", "session_time": "10:30", "time_zone": "Asia/Tokyo"}
+    proposed = api.post(PROPOSE, therapist, patient_id=client.id, **local)
+    assert proposed.json["session"]["start_time"] == "2031-06-09T01:30:00+00:00"
+
+
 @pytest.mark.parametrize("minutes", [-(2**31), -2, 0, 2**31 - 1])
 def test_which_number_is_right_is_the_databases_to_say(
     api: Api, therapist: Person, client: Person, minutes: int

@@ -108,6 +108,16 @@ def test_a_room_with_other_times_or_places_is_mended(
     assert repairs(db, {**wanted, **wrong}) == [("mend", wanted)]
 
 
+@pytest.mark.parametrize("unknown", ["opens_at", "closes_at", "max_participants"])
+def test_a_room_of_which_something_is_not_known_is_mended(
+    db: Connection, session: Row, unknown: str
+) -> None:
+    wanted = room_for(db, session)
+    known = {name: value for name, value in wanted.items() if name != unknown}
+
+    assert repairs(db, known) == [("mend", wanted)]
+
+
 def test_a_proposed_instant_sessions_room_must_be_open_already(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:

@@ -54,7 +54,8 @@ def _chosen(given: argparse.Namespace) -> Iterator[Mutant]:
                 continue
             if given.survivors and not (before and before.outcome in ("survived", "broken")):
                 continue
-            if mutant.id not in known or given.list:
+            excused = known.get(mutant.id)
+            if given.list or excused is None or excused["line"] != mutant.line:
                 yield mutant
 
 

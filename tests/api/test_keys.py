@@ -105,7 +105,7 @@ def test_keys_are_fetched_again_after_ten_minutes_and_not_before(
     assert keys.find("one") is not None
     assert server.asked == 1
     server.document = published("two")
-    clock.now += 2
+    clock.now += 1
     assert keys.find("one") is None  # withdrawn
     assert keys.find("two") is not None
     assert server.asked == 2
@@ -206,6 +206,22 @@ def test_nobody_waits_longer_than_three_seconds_however_many_wait(
     if server.drip_head:  # that fetch is still under way, and has had its time
         assert ask(0) < 0.5
     assert server.asked == 1
+
+
+def test_ready_waits_for_the_first_keys_though_somebody_else_fetches_them(
+    server: KeyServer, keys: PublicKeys
+) -> None:
+    server.go.clear()
+    with ThreadPoolExecutor(2) as pool:
+        finding = pool.submit(keys.find, "one")
+        while server.asked == 0:
+            time.sleep(0.01)
+        ready = pool.submit(keys.ready)
+        time.sleep(0.1)
+        assert not ready.done()
+        server.go.set()
+        assert ready.result() is True
+        assert finding.result() is not None
 
 
 def test_while_old_keys_are_replaced_only_one_thread_waits(

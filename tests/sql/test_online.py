@@ -3,6 +3,7 @@
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -310,14 +311,18 @@ def test_it_says_who_is_in_the_way_and_tries_again(
 ) -> None:
     installing = "select from pg_stat_activity where application_name = 'psql' and datname = %s"
 
+    seen = []
+
     def let_go_after_the_first_try() -> None:
         for awaited in (True, False):
             while bool(place.execute(installing, (place.info.dbname,)).fetchall()) != awaited:
                 pass
+            seen.append(time.monotonic())
         assert "approved_at" not in schema(place)
         long.rollback()
 
     with people.connect(place.info.dsn, autocommit=False) as long:
+        long.execute("select from public.sessions")
         long.execute("update public.sessions set status = status -- the monthly report")
         other = threading.Thread(target=let_go_after_the_first_try)
         other.start()
@@ -326,6 +331,8 @@ def test_it_says_who_is_in_the_way_and_tries_again(
 
     said = capfd.readouterr().out
     assert re.search(r"no lock on public.sessions(.|\n)*monthly report(.|\n)*tries left: 1", said)
+    assert said.count("monthly report") == 1
+    assert 5 < seen[1] - seen[0] < 10
     assert place.execute("select session_approval.version()").fetchall()
 
 

@@ -19,6 +19,7 @@ from tests.people import (
     change,
     configure,
     events,
+    forget_kind,
     give_credits,
     propose,
     row,
@@ -246,6 +247,15 @@ def test_only_a_therapist_proposes(
         propose(db, person, client)
 
     assert refusal.message == "Only a therapist can propose a session"
+
+
+def test_somebody_of_no_kind_proposes_nothing_either(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    forget_kind(db, therapist)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        propose(db, therapist, client)
 
 
 def test_a_therapist_who_is_switched_off_proposes_nothing(

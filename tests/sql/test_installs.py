@@ -54,6 +54,15 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         }
 
 
+def test_what_the_application_has_of_its_own_is_none_of_ours(db: Connection) -> None:
+    definitions = "select * from session_approval.definitions() order by kind, name"
+    before = db.execute(definitions).fetchall()
+
+    db.execute("create function public.theirs() returns integer language sql as 'select 1'")
+
+    assert db.execute(definitions).fetchall() == before
+
+
 def test_an_install_that_changes_something_leaves_another_row(own_database: str) -> None:
     with people.connect(own_database) as db:
         [first] = history(db)

@@ -4,7 +4,16 @@ import psycopg
 import pytest
 
 from tests.conftest import Refused
-from tests.people import Connection, Person, add_person, call, call_as, change, propose
+from tests.people import (
+    Connection,
+    Person,
+    add_person,
+    call,
+    call_as,
+    change,
+    forget_kind,
+    propose,
+)
 
 CLIENTS = "list_clients"
 
@@ -64,6 +73,15 @@ def test_only_a_therapist_sees_clients(db: Connection, refused: Refused, user_ty
         call(db, person, CLIENTS)
 
     assert refusal.message == "Only a therapist can list clients"
+
+
+def test_somebody_of_no_kind_sees_no_clients_either(
+    db: Connection, therapist: Person, refused: Refused
+) -> None:
+    forget_kind(db, therapist)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        call(db, therapist, CLIENTS)
 
 
 def test_who_cannot_sign_in_sees_nothing(

@@ -255,6 +255,19 @@ def test_approving_again_gives_the_same_answer_and_takes_nothing(
     assert contents(db) == before
 
 
+def test_a_moment_of_approval_that_is_left_over_from_before_pays_for_nothing(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client, 1)
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], approved_at="yesterday")
+
+    approved = approve(db, client, session)
+
+    assert (approved["status"], approved["already_approved"]) == ("scheduled", False)
+    assert balances(db, client) == [0]
+
+
 def test_approving_again_after_the_last_credit_is_gone_is_no_refusal(
     db: Connection, therapist: Person, client: Person
 ) -> None:
@@ -779,6 +792,19 @@ def test_without_a_video_address_the_url_columns_stay_empty(
     approved = approve(db, client, propose(db, therapist, client))
 
     assert [approved[column] for column in URLS] == [None, None]
+
+
+def test_without_a_video_address_the_applications_own_stays(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client)
+    own = {column: f"https://video.example.org/{column}" for column in URLS}
+    change(db, "sessions", session["id"], **own)
+
+    approved = approve(db, client, session)
+
+    assert {column: approved[column] for column in URLS} == own
 
 
 def test_nobody_learns_where_the_room_is_before_approval(

@@ -255,12 +255,14 @@ def test_a_session_of_days_is_in_the_way_on_each_of_them(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN + 3 * DAY)
 
 
-def test_a_taken_time_is_told_before_a_missing_credit(practice: Practice, refused: Refused) -> None:
+@pytest.mark.parametrize("when", [{"p_is_instant": True}, {"p_start_time": TEN}], ids=str)
+def test_a_taken_time_is_told_before_a_missing_credit(
+    practice: Practice, refused: Refused, when: dict[str, Any]
+) -> None:
     db, poor = practice.db, add_person(practice.db, "individual")
-    session = propose(db, practice.therapist, poor, p_is_instant=True)
-    approve(
-        db, practice.client, propose(db, practice.therapist, practice.client, p_is_instant=True)
-    )
+    configure(db, block_pending_slots=False)
+    session = propose(db, practice.therapist, poor, **when)
+    approve(db, practice.client, propose(db, practice.therapist, practice.client, **when))
 
     with taken(refused):
         approve(db, poor, session)
@@ -1141,6 +1143,19 @@ def test_a_proposal_sees_an_older_insert_that_began_while_another_proposal_was_u
     race: Race, own_database: str
 ) -> None:
     propose(race.first, race.therapist, race.client, p_start_time=TEN + DAY)
+    with people.connect(own_database, autocommit=False) as older:
+        insert(older, race.therapist, race.client)
+        race.first.commit()
+
+        act = race.proposing(race.other_client)
+        answer = overtaken(race.owner, older, race.second, act)
+        assert is_conflict(answer.exception())
+
+
+def test_a_proposal_sees_an_older_insert_that_began_while_another_older_one_was_under_way(
+    race: Race, own_database: str
+) -> None:
+    insert(race.first, race.therapist, race.client, TEN + DAY, TEN + DAY + HALF)
     with people.connect(own_database, autocommit=False) as older:
         insert(older, race.therapist, race.client)
         race.first.commit()

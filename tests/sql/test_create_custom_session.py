@@ -109,6 +109,12 @@ def test_an_instant_proposal_needs_no_time_and_waits_only_a_short_while(
     assert session["approval_expires_at"] == now + timedelta(minutes=9)
 
 
+def test_a_proposal_that_does_not_say_is_not_instant(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    assert propose(db, therapist, client, p_is_instant=None)["is_instant"] is False
+
+
 def test_an_instant_proposal_ignores_whatever_time_comes_with_it(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:

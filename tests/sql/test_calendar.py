@@ -343,8 +343,11 @@ def test_moving_a_session_moves_what_it_holds_or_is_refused(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN, p_duration_minutes=15)
 
 
+@pytest.mark.parametrize("is_approved", [False, True], ids=["waiting", "approved"])
 @pytest.mark.parametrize("by", [HALF, -HALF], ids=["later", "earlier"])
-def test_sessions_one_after_another_move_together(practice: Practice, by: timedelta) -> None:
+def test_sessions_one_after_another_move_together(
+    practice: Practice, by: timedelta, is_approved: bool
+) -> None:
     db = practice.db
     sessions = [
         propose(db, practice.therapist, practice.client, p_start_time=TEN - by * number)
@@ -354,6 +357,9 @@ def test_sessions_one_after_another_move_together(practice: Practice, by: timede
     sessions.reverse()
     for session in sessions:
         change(db, "sessions", session["id"], notes="stored in this order")
+        if is_approved:
+            approve(db, practice.client, session)
+            change(db, "sessions", session["id"], approval_expires_at="yesterday")
 
     db.execute(
         "update public.sessions set start_time = start_time + %(by)s, end_time = end_time + %(by)s",
@@ -363,6 +369,7 @@ def test_sessions_one_after_another_move_together(practice: Practice, by: timede
     for session in sessions:
         moved = row(db, "sessions", session["id"])
         assert moved["start_time"] == session["start_time"] + by
+        assert moved["status"] == ("scheduled" if is_approved else "pending_approval")
         assert booked(db, session) == holding(moved)
 
 

@@ -435,6 +435,22 @@ def test_a_proposal_can_be_approved_until_the_very_moment_it_expires(
     assert approve(db, client, session)["status"] == "scheduled"
 
 
+@pytest.mark.parametrize(
+    "answer", ["approve_session_and_deduct_credit", "decline_session", "cancel_session"]
+)
+def test_whatever_the_servers_time_zone_an_answer_that_is_late_is_told_so_in_utc(
+    db: Connection, therapist: Person, client: Person, refused: Refused, answer: str
+) -> None:
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], approval_expires_at="2026-01-01 12:00+00")
+    db.execute("select set_config('timezone', 'Asia/Tokyo', true)")
+
+    with refused(410, "SESSION_EXPIRED") as refusal:
+        call(db, client, answer, p_session_id=session["id"])
+
+    assert refusal.details == {"approval_expires_at": "2026-01-01T12:00:00+00:00"}
+
+
 def test_an_expired_proposal_stays_expired_after_it_was_swept(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:

@@ -306,6 +306,29 @@ def test_whoever_is_no_client_gets_the_same_refusal_whatever_the_reason(
     assert said == dict.fromkeys(unproposable, expected)
 
 
+def test_a_therapist_who_is_a_client_as_well_has_no_sessions_with_themselves(
+    db: Connection, therapist: Person, refused: Refused
+) -> None:
+    kinds = (
+        f"select u.id, u.full_name, u.email, {kind} as user_type, u.is_active, null as time_zone"
+        " from public.users u"
+        for kind in ("u.user_type", "'individual'")
+    )
+    db.execute(f"create or replace view session_approval.people as {' union all '.join(kinds)}")
+
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        call(db, therapist, CREATE, p_patient_id=therapist.id, p_is_instant=True)
+    assert set(refusal.details) == {"patient_id"}
+    with refused(400, "VALIDATION_ERROR"):
+        call(
+            db,
+            therapist,
+            "check_availability",
+            p_patient_id=therapist.id,
+            p_start_time="tomorrow 10:00+00",
+        )
+
+
 # What is refused.
 
 

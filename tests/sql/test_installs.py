@@ -38,6 +38,8 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         db.execute(
             "create or replace function session_approval.room_name(p_session_id uuid) returns text"
             " language sql immutable set search_path = '' as $$ select 'x' $$;"
+            " create or replace view session_approval.clients as"
+            " select id, full_name, email, time_zone from session_approval.people;"
             " grant execute on function public.get_credits() to anon;"
             " drop trigger session_approval_guard on public.sessions;"
             " drop index session_approval.session_events_session_id_idx;"
@@ -50,6 +52,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         differing = {name for name in installed | now if installed.get(name) != now.get(name)}
         assert differing == {
             "function session_approval.room_name(uuid)",
+            "view clients",
             "grants public.get_credits()",
             "trigger session_approval_guard on public.sessions",
             "index session_approval.session_events_session_id_idx",

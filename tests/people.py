@@ -60,6 +60,12 @@ def add_person(
     return Person(person_id, email, name, user_type)
 
 
+def forget_kind(db: Connection, person: Person) -> None:
+    """Leave somebody without a kind, as applications whose column may be empty can."""
+    db.execute("alter table public.users alter user_type drop not null")
+    change(db, "users", person.id, user_type=None)
+
+
 def give_credits(
     db: Connection,
     client: Person,

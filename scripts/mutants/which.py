@@ -50,7 +50,7 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "refuse": ("test_approve_session_and_deduct_credit",),
     "refuse_unless_pending": ("test_approve_session_and_deduct_credit", "test_decline_session"),
     "end_proposal": ("test_decline_session", "test_cancel_session", "test_events"),
-    "expire_proposal": ("test_sweep_sessions", "test_approve_session_and_deduct_credit"),
+    "expire_proposal": ("test_sweep_sessions", "test_calendar"),
     "close_session": ("test_sweep_sessions",),
     "was_swept": ("test_finish_session", "test_sweep_sessions"),
     "expire_lot": ("test_sweep_sessions", "test_ledger"),

@@ -14,7 +14,7 @@ set search_path = ''
 as $$
   select pg_try_advisory_xact_lock(
     session_approval.calendar_shelf(p.id),
-    (pg_current_xact_id()::text::bigint % 2147483648)::integer)
+    (pg_current_xact_id()::text::bigint & 2147483647)::integer)
   from unnest(p_people) p (id)
 $$;
 

@@ -255,6 +255,19 @@ def test_approving_again_gives_the_same_answer_and_takes_nothing(
     assert contents(db) == before
 
 
+def test_a_moment_of_approval_that_is_left_over_from_before_pays_for_nothing(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client, 1)
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], approved_at="yesterday")
+
+    approved = approve(db, client, session)
+
+    assert (approved["status"], approved["already_approved"]) == ("scheduled", False)
+    assert balances(db, client) == [0]
+
+
 def test_approving_again_after_the_last_credit_is_gone_is_no_refusal(
     db: Connection, therapist: Person, client: Person
 ) -> None:
@@ -420,6 +433,22 @@ def test_a_proposal_can_be_approved_until_the_very_moment_it_expires(
 
     change(db, "sessions", session["id"], approval_expires_at=now + timedelta(microseconds=1))
     assert approve(db, client, session)["status"] == "scheduled"
+
+
+@pytest.mark.parametrize(
+    "answer", ["approve_session_and_deduct_credit", "decline_session", "cancel_session"]
+)
+def test_whatever_the_servers_time_zone_an_answer_that_is_late_is_told_so_in_utc(
+    db: Connection, therapist: Person, client: Person, refused: Refused, answer: str
+) -> None:
+    session = propose(db, therapist, client)
+    change(db, "sessions", session["id"], approval_expires_at="2026-01-01 12:00+00")
+    db.execute("select set_config('timezone', 'Asia/Tokyo', true)")
+
+    with refused(410, "SESSION_EXPIRED") as refusal:
+        call(db, client, answer, p_session_id=session["id"])
+
+    assert refusal.details == {"approval_expires_at": "2026-01-01T12:00:00+00:00"}
 
 
 def test_an_expired_proposal_stays_expired_after_it_was_swept(
@@ -779,6 +808,19 @@ def test_without_a_video_address_the_url_columns_stay_empty(
     approved = approve(db, client, propose(db, therapist, client))
 
     assert [approved[column] for column in URLS] == [None, None]
+
+
+def test_without_a_video_address_the_applications_own_stays(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client)
+    own = {column: f"https://video.example.org/{column}" for column in URLS}
+    change(db, "sessions", session["id"], **own)
+
+    approved = approve(db, client, session)
+
+    assert {column: approved[column] for column in URLS} == own
 
 
 def test_nobody_learns_where_the_room_is_before_approval(

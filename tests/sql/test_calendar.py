@@ -255,12 +255,14 @@ def test_a_session_of_days_is_in_the_way_on_each_of_them(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN + 3 * DAY)
 
 
-def test_a_taken_time_is_told_before_a_missing_credit(practice: Practice, refused: Refused) -> None:
+@pytest.mark.parametrize("when", [{"p_is_instant": True}, {"p_start_time": TEN}], ids=str)
+def test_a_taken_time_is_told_before_a_missing_credit(
+    practice: Practice, refused: Refused, when: dict[str, Any]
+) -> None:
     db, poor = practice.db, add_person(practice.db, "individual")
-    session = propose(db, practice.therapist, poor, p_is_instant=True)
-    approve(
-        db, practice.client, propose(db, practice.therapist, practice.client, p_is_instant=True)
-    )
+    configure(db, block_pending_slots=False)
+    session = propose(db, practice.therapist, poor, **when)
+    approve(db, practice.client, propose(db, practice.therapist, practice.client, **when))
 
     with taken(refused):
         approve(db, poor, session)
@@ -355,8 +357,11 @@ def test_a_proposal_that_ran_out_can_be_moved_by_whoever_gives_it_more_time_afte
     assert booked(db, session) == holding(moved)
 
 
+@pytest.mark.parametrize("is_approved", [False, True], ids=["waiting", "approved"])
 @pytest.mark.parametrize("by", [HALF, -HALF], ids=["later", "earlier"])
-def test_sessions_one_after_another_move_together(practice: Practice, by: timedelta) -> None:
+def test_sessions_one_after_another_move_together(
+    practice: Practice, by: timedelta, is_approved: bool
+) -> None:
     db = practice.db
     sessions = [
         propose(db, practice.therapist, practice.client, p_start_time=TEN - by * number)
@@ -366,6 +371,9 @@ def test_sessions_one_after_another_move_together(practice: Practice, by: timede
     sessions.reverse()
     for session in sessions:
         change(db, "sessions", session["id"], notes="stored in this order")
+        if is_approved:
+            approve(db, practice.client, session)
+            change(db, "sessions", session["id"], approval_expires_at="yesterday")
 
     db.execute(
         "update public.sessions set start_time = start_time + %(by)s, end_time = end_time + %(by)s",
@@ -375,6 +383,7 @@ def test_sessions_one_after_another_move_together(practice: Practice, by: timede
     for session in sessions:
         moved = row(db, "sessions", session["id"])
         assert moved["start_time"] == session["start_time"] + by
+        assert moved["status"] == ("scheduled" if is_approved else "pending_approval")
         assert booked(db, session) == holding(moved)
 
 
@@ -1164,6 +1173,19 @@ def test_a_proposal_sees_an_older_insert_that_began_while_another_proposal_was_u
         assert is_conflict(answer.exception())
 
 
+def test_a_proposal_sees_an_older_insert_that_began_while_another_older_one_was_under_way(
+    race: Race, own_database: str
+) -> None:
+    insert(race.first, race.therapist, race.client, TEN + DAY, TEN + DAY + HALF)
+    with people.connect(own_database, autocommit=False) as older:
+        insert(older, race.therapist, race.client)
+        race.first.commit()
+
+        act = race.proposing(race.other_client)
+        answer = overtaken(race.owner, older, race.second, act)
+        assert is_conflict(answer.exception())
+
+
 def test_an_older_import_of_thousands_of_sessions_fits_and_waits_for_nobody(race: Race) -> None:
     race.proposing(race.client)(race.first)
 
@@ -1252,6 +1274,19 @@ def test_calendars_are_locked_in_the_order_of_peoples_ids(race: Race) -> None:
         race.first.rollback()
         assert [person["id"] for person in free] == ids[4:]
         assert answer.result(20).fetchall()
+
+
+def test_a_calendars_locks_have_the_same_numbers_in_every_release(db: Connection) -> None:
+    """Those who decide about one person's time meet also while a newer release comes in."""
+    person = UUID(int=1)
+
+    [locks] = db.execute(
+        "select session_approval.calendar_key(%(person)s) as key,"
+        " session_approval.calendar_shelf(%(person)s) as shelf",
+        {"person": person},
+    ).fetchall()
+
+    assert locks == {"key": 7236334659317146706, "shelf": 1397899346}
 
 
 @pytest.mark.parametrize("commits", [True, False])

@@ -109,9 +109,11 @@ def test_an_expired_proposal_can_no_longer_be_withdrawn(
     session = propose(db, therapist, client)
     change(db, "sessions", session["id"], approval_expires_at="now")
 
-    for person in (therapist, client):
-        with refused(410, "SESSION_EXPIRED"):
-            cancel(db, person, session)
+    for _ in range(2):
+        for person in (therapist, client):
+            with refused(410, "SESSION_EXPIRED"):
+                cancel(db, person, session)
+        call_as(db, "service_role", None, "sweep_sessions")
 
 
 # Once it is paid.
@@ -231,6 +233,17 @@ def test_cancelling_again_gives_the_same_answer_and_refunds_nothing_more(
     assert cancel(db, therapist, other) == by_therapist
 
 
+def test_a_refund_stays_one_when_its_lot_is_gone(
+    db: Connection, client: Person, lot: UUID, session: Row
+) -> None:
+    cancel(db, client, session)
+    db.execute("delete from public.user_credits where id = %s", (lot,))
+
+    again = cancel(db, client, session)
+
+    assert (again["refunded"], again["refund_expires_at"]) == (True, None)
+
+
 def test_what_the_one_has_cancelled_the_other_cannot_cancel(
     db: Connection, therapist: Person, client: Person, session: Row, refused: Refused
 ) -> None:
@@ -262,6 +275,17 @@ def test_what_has_begun_or_ended_cannot_be_cancelled(
         with refused(409, "SESSION_NOT_CANCELLABLE") as refusal:
             cancel(db, person, session)
         assert refusal.details == {"status": status, "cancellation_reason": None}
+
+
+def test_what_older_code_has_cancelled_is_not_cancelled_again(
+    db: Connection, therapist: Person, client: Person, session: Row, refused: Refused
+) -> None:
+    change(db, "sessions", session["id"], status="cancelled")
+
+    for person in (client, therapist):
+        with refused(409, "SESSION_NOT_CANCELLABLE") as refusal:
+            cancel(db, person, session)
+        assert refusal.details == {"status": "cancelled", "cancellation_reason": None}
 
 
 def test_a_session_whose_time_has_passed_cannot_be_cancelled(

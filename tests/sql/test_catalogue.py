@@ -56,6 +56,7 @@ OUR_COLUMNS = {
 OUR_FUNCTIONS = """
     select f.oid, n.nspname as schema, f.proname as name, f.prosecdef, f.proconfig, f.proacl,
       f.proargnames, f.provolatile, l.lanname as language, f.prosrc,
+      f.prorettype = 'trigger'::regtype as is_trigger,
       obj_description(f.oid, 'pg_proc') as comment
     from pg_proc f
     join pg_namespace n on n.oid = f.pronamespace
@@ -133,6 +134,30 @@ def test_functions_that_only_read_are_declared_so(db: Connection) -> None:
         "list_sessions",
         "preview_cancellation",
         "reconcile_credits",
+    }
+
+
+def test_functions_that_write_lock_or_refuse_are_not_declared_to_only_read(db: Connection) -> None:
+    functions = db.execute(OUR_FUNCTIONS).fetchall()
+    doors = DOORS | SERVER_DOORS
+    others = [f for f in functions if f["name"] not in doors and not f["is_trigger"]]
+
+    assert {f["name"] for f in others if f["provolatile"] == "v"} == {
+        "add_credits",
+        "announce_older_write",
+        "close_session",
+        "debit_one_credit",
+        "end_proposal",
+        "expire_lot",
+        "expire_proposal",
+        "hold_slot",
+        "keep_proposal",
+        "lock_calendars",
+        "note_credit_entry",
+        "note_status_change",
+        "refund_one_credit",
+        "refuse",
+        "take_locks",
     }
 
 

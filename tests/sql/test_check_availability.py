@@ -20,6 +20,7 @@ from tests.people import (
     change,
     configure,
     contents,
+    forget_kind,
     give_credits,
     propose,
     read_in_storage_order,
@@ -44,7 +45,8 @@ def test_a_free_time_is_available_and_asking_changes_nothing(
     before = contents(db)
 
     assert check(db, therapist) == FREE
-    assert check(db, therapist, p_patient_id=client.id, p_duration_minutes=480) == FREE
+    for minutes in (5, 480):
+        assert check(db, therapist, p_patient_id=client.id, p_duration_minutes=minutes) == FREE
 
     assert contents(db) == before
     assert db.execute("select from session_approval.bookings").fetchall() == []
@@ -253,6 +255,11 @@ def test_only_active_therapists_look_into_the_calendar(
         check(db, client)
     assert refusal.message == "Only a therapist can look into the calendar"
 
+    somebody = add_person(db, "therapist")
+    forget_kind(db, somebody)
+    with refused(403, "AUTHORIZATION_ERROR"):
+        check(db, somebody)
+
     change(db, "users", therapist.id, is_active=False)
     with refused(403, "AUTHORIZATION_ERROR"):
         check(db, therapist)
@@ -312,3 +319,19 @@ def test_the_pause_counts_also_beside_what_is_just_out_of_the_week(
     else:
         insert(edge + HALF, edge + 2 * HALF)
     assert check(db, therapist)["suggested_times"] == []
+
+
+def test_what_is_just_out_of_the_week_is_not_told_unseen(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    wanted = TEN + timedelta(minutes=7)
+    db.execute(  # on every quarter of an hour, from the last before the week on
+        "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+        " select %s, %s, at, at + interval '5 minutes'"
+        " from generate_series(%s, %s, interval '15 minutes') at",
+        (client.id, therapist.id, TEN - timedelta(days=7), TEN + timedelta(days=8)),
+    )
+
+    answer = check(db, therapist, wanted, p_duration_minutes=10)
+
+    assert (answer["available"], answer["suggested_times"]) == (False, [])

@@ -19,6 +19,7 @@ from tests.people import (
     change,
     configure,
     events,
+    forget_kind,
     give_credits,
     propose,
     row,
@@ -106,6 +107,12 @@ def test_an_instant_proposal_needs_no_time_and_waits_only_a_short_while(
     assert (session["is_instant"], session["status"]) == (True, "pending_approval")
     assert (session["start_time"], session["title"]) == (now, "Instant session")
     assert session["approval_expires_at"] == now + timedelta(minutes=9)
+
+
+def test_a_proposal_that_does_not_say_is_not_instant(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    assert propose(db, therapist, client, p_is_instant=None)["is_instant"] is False
 
 
 def test_an_instant_proposal_ignores_whatever_time_comes_with_it(
@@ -248,6 +255,15 @@ def test_only_a_therapist_proposes(
     assert refusal.message == "Only a therapist can propose a session"
 
 
+def test_somebody_of_no_kind_proposes_nothing_either(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    forget_kind(db, therapist)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        propose(db, therapist, client)
+
+
 def test_a_therapist_who_is_switched_off_proposes_nothing(
     db: Connection, client: Person, refused: Refused
 ) -> None:
@@ -288,6 +304,29 @@ def test_whoever_is_no_client_gets_the_same_refusal_whatever_the_reason(
         {"patient_id": "must be a client to whom you can propose sessions"},
     )
     assert said == dict.fromkeys(unproposable, expected)
+
+
+def test_a_therapist_who_is_a_client_as_well_has_no_sessions_with_themselves(
+    db: Connection, therapist: Person, refused: Refused
+) -> None:
+    kinds = (
+        f"select u.id, u.full_name, u.email, {kind} as user_type, u.is_active, null as time_zone"
+        " from public.users u"
+        for kind in ("u.user_type", "'individual'")
+    )
+    db.execute(f"create or replace view session_approval.people as {' union all '.join(kinds)}")
+
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        call(db, therapist, CREATE, p_patient_id=therapist.id, p_is_instant=True)
+    assert set(refusal.details) == {"patient_id"}
+    with refused(400, "VALIDATION_ERROR"):
+        call(
+            db,
+            therapist,
+            "check_availability",
+            p_patient_id=therapist.id,
+            p_start_time="tomorrow 10:00+00",
+        )
 
 
 # What is refused.

@@ -140,6 +140,32 @@ def test_a_withdrawn_proposal_cannot_be_declined(
     assert refusal.details == {"status": "cancelled", "cancellation_reason": "withdrawn"}
 
 
+def test_what_older_code_has_cancelled_was_declined_by_nobody(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    session = propose(db, therapist, client)
+
+    for how in ({"status": "cancelled"}, {"cancellation_reason": "declined"}):
+        change(db, "sessions", session["id"], **how)
+        with refused(409, "SESSION_NOT_PENDING") as refusal:
+            call(db, client, DECLINE, p_session_id=session["id"])
+        assert refusal.details["status"] == "cancelled"
+
+
+def test_what_its_client_has_cancelled_was_not_declined(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client)
+    approve(db, client, session)
+    call(db, client, "cancel_session", p_session_id=session["id"])
+
+    with refused(409, "SESSION_NOT_PENDING") as refusal:
+        call(db, client, DECLINE, p_session_id=session["id"])
+
+    assert refusal.details == {"status": "cancelled", "cancellation_reason": "cancelled_by_client"}
+
+
 def test_an_expired_proposal_cannot_be_declined_swept_or_not(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:

@@ -81,6 +81,27 @@ def test_saying_the_same_again_gives_the_same_answer_and_changes_nothing(
     assert contents(db) == before
 
 
+def test_agreeing_with_the_sweep_writes_nothing(
+    db: Connection, therapist: Person, session: Row, now: datetime
+) -> None:
+    ended = now - timedelta(hours=1)
+    change(
+        db,
+        "sessions",
+        session["id"],
+        status="scheduled",
+        start_time=ended - timedelta(minutes=30),
+        end_time=ended,
+    )
+    call_as(db, "service_role", None, "sweep_sessions")
+    stored = "select ctid::text from public.sessions where id = %s"
+    before = db.execute(stored, (session["id"],)).fetchall()
+
+    assert finish(db, therapist, session, p_outcome="no_show")["status"] == "no_show"
+
+    assert db.execute(stored, (session["id"],)).fetchall() == before
+
+
 def test_how_it_ended_is_not_said_twice_in_different_words(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:

@@ -32,7 +32,7 @@ from tests.people import (
 GRANT = "grant_credits"
 
 
-def grant(db: Connection, client: Person, amount: int = 5, **arguments: Any) -> Row:
+def grant(db: Connection, client: Person, amount: int | None = 5, **arguments: Any) -> Row:
     """Grant credits as the server does, and return the answer."""
     payment = {"p_source": "stripe", "p_reference": "pi_1", **arguments}
     [answer] = call_as(
@@ -102,6 +102,19 @@ def test_the_same_payment_twice_is_one_grant(db: Connection, client: Person, now
     assert contents(db) == before
 
 
+def test_a_payment_is_found_without_reading_the_whole_ledger(
+    db: Connection, client: Person
+) -> None:
+    grant(db, client)
+    db.execute("set local enable_seqscan = off")
+    scans = "select pg_stat_get_xact_numscans('session_approval.credit_ledger'::regclass) as n"
+    before = db.execute(scans).fetchall()
+
+    assert grant(db, client)["already_granted"]
+
+    assert db.execute(scans).fetchall() == before
+
+
 def test_a_repeated_payment_shows_what_is_left_now(
     db: Connection, therapist: Person, client: Person
 ) -> None:
@@ -133,7 +146,7 @@ def test_a_reference_used_for_something_else_is_a_conflict(
     grant(db, client, 5)
     before = contents(db)
 
-    for person, amount in ((client, 6), (stranger, 5)):
+    for person, amount in ((client, 6), (stranger, 5), (client, None)):
         with refused(422, "IDEMPOTENCY_CONFLICT") as refusal:
             grant(db, person, amount)
         assert refusal.message == "This reference was used for another grant"
@@ -150,6 +163,7 @@ def test_a_reference_used_for_something_else_is_a_conflict(
         ({"p_amount": 100001}, "amount"),
         ({"p_source": ""}, "source"),
         ({"p_source": None}, "source"),
+        ({"p_source": "x" * 201}, "source"),
         ({"p_reference": "  "}, "reference"),
         ({"p_reference": None}, "reference"),
         ({"p_reference": "x" * 201}, "reference"),
@@ -177,6 +191,15 @@ def test_every_wrong_field_is_named_at_once(
 
     assert set(refusal.details) == set(fields.split())
     assert balances(db, client) == []
+
+
+@pytest.mark.parametrize("length", [1, 200])
+def test_a_payments_names_have_up_to_200_letters(
+    db: Connection, client: Person, length: int
+) -> None:
+    names = {"p_source": "s" * length, "p_reference": "r" * length}
+
+    assert grant(db, client, 5, **names)["credits_balance"] == 5
 
 
 def test_somebody_who_does_not_exist_gets_nothing(db: Connection, refused: Refused) -> None:
@@ -258,11 +281,12 @@ def test_credits_that_never_expire_stay_so_in_the_only_lot(
 
 
 @pytest.mark.usefixtures("_one_lot_each")
+@pytest.mark.parametrize("expires_at", [None, "yesterday"])
 def test_a_balance_below_zero_in_the_only_lot_is_made_up_for_first(
-    db: Connection, client: Person
+    db: Connection, client: Person, expires_at: str | None
 ) -> None:
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
-    give_credits(db, client, -3)
+    give_credits(db, client, -3, expires_at=expires_at)
 
     assert grant(db, client, 5)["credits_balance"] == 2
     assert balances(db, client) == [2]
@@ -291,14 +315,18 @@ def test_an_only_lot_that_was_never_filled_in_takes_the_grant(
 
 @pytest.mark.usefixtures("_one_lot_each")
 @pytest.mark.parametrize("kind", ["individual", "user"])
+@pytest.mark.parametrize("status", ["active", None])
 def test_of_two_lots_the_one_that_is_named_like_the_person_is_topped_up(
-    db: Connection, client: Person, kind: str
+    db: Connection, client: Person, kind: str, status: str | None
 ) -> None:
+    db.execute("alter table public.user_credits alter status drop not null")
     change(db, "users", client.id, user_type=kind)
     lots = {}
     for name in ("user", "individual"):
         lots[name] = give_credits(db, client, 2)
         change(db, "user_credits", lots[name], user_type=name)
+        if name != kind:
+            change(db, "user_credits", lots[name], status=status)
 
     assert grant(db, client, 5)["lot_id"] == lots[kind]
 
@@ -414,6 +442,20 @@ def test_one_payment_told_twice_at_once_is_one_grant(own_database: str, buyer: P
 
     assert second == {**first, "already_granted": True}
     assert entries(own_database, buyer) == [("grant", 5)]
+
+
+def test_a_payments_lock_has_the_same_number_in_every_release(
+    db: Connection, client: Person
+) -> None:
+    """Two tellings take turns also while a newer release comes in."""
+    grant(db, client)
+
+    locks = db.execute(
+        "select classid::bigint << 32 | objid::bigint as key from pg_locks"
+        " where locktype = 'advisory' and objsubid = 1 and pid = pg_backend_pid()"
+    ).fetchall()
+
+    assert locks == [{"key": 4788331773481634262}]
 
 
 def test_a_payment_whose_first_telling_fails_is_granted_by_the_second(

@@ -321,7 +321,11 @@ def test_the_servers_own_time_zone_does_not_matter_to_columns_without_one(
     old: Connection,
 ) -> None:
     install(old)
+    old.execute("delete from public.user_credits")
     old.execute("set timezone = 'America/New_York'")
+    payment = {"p_user_id": ADA.id, "p_amount": 1, "p_source": "stripe", "p_reference": "pi_1"}
+    call_as(old, "service_role", None, "grant_credits", **payment)
+    [credits_of_ada] = call(old, ADA, "get_credits")
 
     session = propose(old, THERAPIST, ADA)
     withdrawn = propose(old, THERAPIST, ADA)
@@ -331,15 +335,16 @@ def test_the_servers_own_time_zone_does_not_matter_to_columns_without_one(
     approved = approve(old, ADA, session)
     [cancelled] = call(old, ADA, "cancel_session", p_session_id=session["id"])
 
-    expired = propose(old, THERAPIST, ADA, p_start_time="2031-02-03T10:00Z")
-    change(old, "sessions", expired["id"], approval_expires_at="now")
+    forgotten = propose(old, THERAPIST, ADA)
+    change(old, "sessions", forgotten["id"], approval_expires_at="now")
     call_as(old, "service_role", None, "sweep_sessions")
-    [expired] = call(old, ADA, "get_session", p_session_id=expired["id"])
+    [forgotten] = call(old, ADA, "get_session", p_session_id=forgotten["id"])
 
     moments = [session["created_at"], approved["approved_at"]]
-    moments += [ended["cancelled_at"] for ended in (withdrawn, declined, cancelled, expired)]
+    moments += [ended["cancelled_at"] for ended in (withdrawn, declined, cancelled, forgotten)]
+    moments += [datetime.fromisoformat(lot["created_at"]) for lot in credits_of_ada["lots"]]
     clock = datetime.now(UTC)
-    assert [abs(moment - clock) < timedelta(minutes=1) for moment in moments] == [True] * 6
+    assert [abs(moment - clock) < timedelta(minutes=1) for moment in moments] == [True] * 7
 
 
 @pytest.mark.parametrize(("user_type", "client"), [("individual", BEN), ("user", ADA)])

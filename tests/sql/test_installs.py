@@ -11,6 +11,12 @@ def history(db: Connection) -> list[Row]:
     return db.execute("select * from session_approval.installs order by id").fetchall()
 
 
+def definitions(db: Connection) -> dict[str, str]:
+    """Return a digest of everything of ours as it is now."""
+    found = db.execute("select * from session_approval.definitions()").fetchall()
+    return {f"{thing['kind']} {thing['name']}": thing["digest"] for thing in found}
+
+
 def test_the_database_knows_its_release(db: Connection) -> None:
     assert db.execute("select session_approval.version() as v").fetchall() == [{"v": version()}]
 
@@ -32,6 +38,8 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         db.execute(
             "create or replace function session_approval.room_name(p_session_id uuid) returns text"
             " language sql immutable set search_path = '' as $$ select 'x' $$;"
+            " create or replace view session_approval.clients as"
+            " select id, full_name, email, time_zone from session_approval.people;"
             " grant execute on function public.get_credits() to anon;"
             " drop trigger session_approval_guard on public.sessions;"
             " drop index session_approval.session_events_session_id_idx;"
@@ -39,19 +47,48 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
             " alter table session_approval.transitions drop constraint a_transition_leads_elsewhere"
         )
 
-        now = {
-            f"{found['kind']} {found['name']}": found["digest"]
-            for found in db.execute("select * from session_approval.definitions()")
-        }
+        now = definitions(db)
 
         differing = {name for name in installed | now if installed.get(name) != now.get(name)}
         assert differing == {
             "function session_approval.room_name(uuid)",
+            "view clients",
             "grants public.get_credits()",
             "trigger session_approval_guard on public.sessions",
             "index session_approval.session_events_session_id_idx",
             "constraint a_transition_leads_elsewhere on session_approval.transitions",
         }
+
+
+def test_what_the_application_has_of_its_own_is_none_of_ours(db: Connection) -> None:
+    before = definitions(db)
+
+    db.execute("create function public.theirs() returns integer language sql as 'select 1'")
+
+    assert definitions(db) == before
+
+
+def test_what_somebody_added_is_listed_with_the_grants_that_nobody_gave(db: Connection) -> None:
+    before = definitions(db)
+    db.execute(
+        "create table session_approval.added (id bigint generated always as identity primary key);"
+        " create function session_approval.add() returns integer language sql as 'select 1'"
+    )
+
+    after = definitions(db)
+
+    assert after.keys() - before.keys() == {
+        "constraint added_pkey on session_approval.added",
+        "index session_approval.added_pkey",
+        "grants added",
+        "function session_approval.add()",
+        "grants session_approval.add()",
+    }
+    db.execute(
+        "grant all on session_approval.added to current_user;"
+        " grant execute on function session_approval.add() to public"
+    )
+    assert definitions(db) == after
 
 
 def test_an_install_that_changes_something_leaves_another_row(own_database: str) -> None:
@@ -68,12 +105,11 @@ def test_an_install_that_changes_something_leaves_another_row(own_database: str)
 
 
 def test_the_order_in_which_grants_were_given_does_not_count(db: Connection) -> None:
-    definitions = "select * from session_approval.definitions() order by kind, name"
-    before = db.execute(definitions).fetchall()
+    before = definitions(db)
 
     db.execute("revoke execute on function public.get_credits() from authenticated, service_role")
-    assert db.execute(definitions).fetchall() != before
+    assert definitions(db) != before
     db.execute("grant execute on function public.get_credits() to service_role")
     db.execute("grant execute on function public.get_credits() to authenticated")
 
-    assert db.execute(definitions).fetchall() == before
+    assert definitions(db) == before

@@ -4,7 +4,16 @@ import psycopg
 import pytest
 
 from tests.conftest import Refused
-from tests.people import Connection, Person, add_person, call, call_as, change, propose
+from tests.people import (
+    Connection,
+    Person,
+    add_person,
+    call,
+    call_as,
+    change,
+    forget_kind,
+    propose,
+)
 
 CLIENTS = "list_clients"
 
@@ -56,18 +65,23 @@ def test_every_listed_client_can_be_proposed_a_session(db: Connection, therapist
         propose(db, therapist, Person(row["id"], row["email"], row["full_name"], ""))
 
 
-@pytest.mark.parametrize("user_type", ["individual", "user", "partner", None])
-def test_only_a_therapist_sees_clients(
-    db: Connection, refused: Refused, user_type: str | None
-) -> None:
-    person = add_person(db, user_type or "individual")
-    db.execute("alter table public.users alter column user_type drop not null")
-    change(db, "users", person.id, user_type=user_type)
+@pytest.mark.parametrize("user_type", ["individual", "user", "partner"])
+def test_only_a_therapist_sees_clients(db: Connection, refused: Refused, user_type: str) -> None:
+    person = add_person(db, user_type)
 
     with refused(403, "AUTHORIZATION_ERROR") as refusal:
         call(db, person, CLIENTS)
 
     assert refusal.message == "Only a therapist can list clients"
+
+
+def test_somebody_of_no_kind_sees_no_clients_either(
+    db: Connection, therapist: Person, refused: Refused
+) -> None:
+    forget_kind(db, therapist)
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        call(db, therapist, CLIENTS)
 
 
 def test_who_cannot_sign_in_sees_nothing(

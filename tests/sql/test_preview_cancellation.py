@@ -112,6 +112,18 @@ def test_a_session_whose_time_has_passed_refunds_nothing(
     assert preview(db, therapist, session)["refundable"] is False
 
 
+def test_a_sessions_payment_is_found_without_reading_the_whole_ledger(
+    db: Connection, client: Person, session: Row
+) -> None:
+    db.execute("set local enable_seqscan = off")
+    scans = "select pg_stat_get_xact_numscans('session_approval.credit_ledger'::regclass) as n"
+    before = db.execute(scans).fetchall()
+
+    assert preview(db, client, session)["refundable"]
+
+    assert db.execute(scans).fetchall() == before
+
+
 @pytest.mark.parametrize("who", ["client", "therapist"])
 @pytest.mark.parametrize(
     "hours", [-2, -0.5, 0, 1, 23.999999, 24, 24.000001, 48], ids=lambda h: f"in {h} hours"

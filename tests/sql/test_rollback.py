@@ -96,6 +96,16 @@ def test_a_check_that_was_changed_after_the_install_is_left_alone(place: Connect
         place.execute("update public.sessions set status = 'x'")
 
 
+def test_a_check_that_was_dropped_after_the_install_stays_away(place: Connection) -> None:
+    install(place)
+    place.execute("alter table public.sessions drop constraint known_states")
+
+    said = roll_back(place, "drop")
+
+    assert "kept: check known_states on sessions, which was changed after the install" in said
+    place.execute("update public.sessions set status = 'x'")
+
+
 def test_a_check_that_old_rows_break_comes_back_for_new_rows_alone(place: Connection) -> None:
     place.execute(
         "alter table public.sessions drop constraint known_states;"

@@ -126,6 +126,18 @@ def test_expired_credits_of_clients_are_written_off(
     assert [row(db, "user_credits", lot_id) for lot_id in (*kept, partners)] == before
 
 
+def test_a_lot_that_never_counted_what_expired_begins_with_this(
+    db: Connection, client: Person
+) -> None:
+    db.execute("alter table public.user_credits alter credits_expired drop not null")
+    lot = give_credits(db, client, 3, expires_at="yesterday")
+    change(db, "user_credits", lot, credits_expired=None)
+
+    sweep(db)
+
+    assert row(db, "user_credits", lot)["credits_expired"] == 3
+
+
 def test_a_second_sweep_finds_nothing(db: Connection, therapist: Person, client: Person) -> None:
     give_credits(db, client, 3, expires_at="yesterday")
     session = propose(db, therapist, client)

@@ -418,6 +418,23 @@ def test_a_waiting_session_that_becomes_instant_gives_its_time_back(practice: Pr
     assert booked(db, session) == holding(session)
 
 
+def test_a_proposal_that_never_said_whether_it_is_instant_holds_its_time(
+    practice: Practice, refused: Refused
+) -> None:
+    db, therapist = practice.db, practice.therapist
+    db.execute("alter table public.sessions alter is_instant drop not null")
+    waiting = {"status": "pending_approval", "requires_approval": True, "is_instant": None}
+    session = insert(db, therapist, practice.client, **waiting)
+
+    assert booked(db, session) == holding(session)
+    with taken(refused):
+        propose(db, therapist, practice.other_client, p_start_time=TEN)
+
+    db.execute("delete from session_approval.bookings")
+    insert(db, therapist, practice.other_client)
+    change(db, "sessions", session["id"], notes="told")
+
+
 def test_a_session_with_oneself_or_with_nobody_is_no_double_booking(practice: Practice) -> None:
     db = practice.db
     alone = insert(db, practice.therapist, practice.therapist, requires_approval=True)
@@ -1085,11 +1102,21 @@ def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
     assert isinstance(answer, dict) != commits
 
 
-@pytest.mark.parametrize("commits", [True, False])
+@pytest.mark.parametrize(
+    ("columns", "commits"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"status": "pending_approval"}, True),
+        ({"end": None, "duration_minutes": 45}, True),
+    ],
+    ids=str,
+)
 def test_a_proposal_waits_for_an_older_insert_under_way_and_is_refused_if_that_is_kept(
-    race: Race, commits: bool
+    race: Race, columns: dict[str, Any], commits: bool
 ) -> None:
-    insert(race.first, race.therapist, race.client)
+    race.owner.execute("alter table public.sessions alter end_time drop not null")
+    insert(race.first, race.therapist, race.client, **columns)
 
     answer = race.overtaken(race.proposing(race.other_client), commits=commits)
 

@@ -812,6 +812,9 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
         older = insert(db, therapist, other)
         db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
         momentary = insert(db, therapist, client, TEN + DAY, TEN + DAY, requires_approval=True)
+        over = insert(db, therapist, client, start - DAY, start, requires_approval=True)
+        db.execute("alter table public.sessions alter user_id drop not null")
+        open_one = insert(db, therapist, None, TEN + 2 * DAY, TEN + 3 * DAY, requires_approval=True)
         change(db, "sessions", approved["id"], created_at="2020-01-01")  # and so is the last stored
         one_after_another = [
             insert(db, therapist, other, begin, begin + HALF, requires_approval=True)
@@ -833,7 +836,9 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             assert len(pairs) == 2
             assert booked(db, approved) == holding(approved)
             assert [person for person, *_ in booked(db, overlapping)] == [other.id]
-            assert booked(db, momentary) == []
+            assert booked(db, momentary) == booked(db, over) == booked(db, older) == []
+            assert booked(db, open_one) == [(therapist.id, TEN + 2 * DAY, TEN + 3 * DAY)]
+            assert booked(db, waiting) == holding(waiting)
             for session in one_after_another:
                 assert booked(db, session) == holding(session)
 

@@ -1113,6 +1113,7 @@ def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
         ({}, True),
         ({}, False),
         ({"status": "pending_approval"}, True),
+        ({"requires_approval": None}, True),
         ({"end": None, "duration_minutes": 45}, True),
     ],
     ids=str,
@@ -1120,7 +1121,10 @@ def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
 def test_a_proposal_waits_for_an_older_insert_under_way_and_is_refused_if_that_is_kept(
     race: Race, columns: dict[str, Any], commits: bool
 ) -> None:
-    race.owner.execute("alter table public.sessions alter end_time drop not null")
+    race.owner.execute(
+        "alter table public.sessions alter end_time drop not null,"
+        " alter requires_approval drop not null"
+    )
     insert(race.first, race.therapist, race.client, **columns)
 
     answer = race.overtaken(race.proposing(race.other_client), commits=commits)

@@ -275,6 +275,7 @@ def test_a_direct_write_cannot_book_anybody_twice_either(
     practice: Practice, refused: Refused, writer: str, status: str
 ) -> None:
     db, therapist = practice.db, practice.therapist
+    db.execute("set local timezone = 'Asia/Tokyo'")
     propose(db, therapist, practice.client, p_start_time=TEN)
 
     def write(start: datetime) -> Row:

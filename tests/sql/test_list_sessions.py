@@ -241,8 +241,9 @@ def test_what_an_older_session_never_said_is_told_in_the_shape_of_all(
         db.execute(f"alter table public.sessions alter {column} drop not null")
     session = propose(db, therapist, client, p_duration_minutes=45)
     change(db, "sessions", session["id"], **dict.fromkeys((*columns, "duration_minutes")))
+    change(db, "sessions", session["id"], status="scheduled", session_url="https://example.org/x")
 
     [listed] = call(db, client, LIST)
 
     assert (listed["is_instant"], listed["requires_approval"]) == (False, False)
-    assert listed["duration_minutes"] == 45
+    assert (listed["duration_minutes"], listed["session_url"]) == (45, "https://example.org/x")

@@ -424,16 +424,20 @@ def test_a_proposal_that_never_said_whether_it_is_instant_holds_its_time(
 ) -> None:
     db, therapist = practice.db, practice.therapist
     db.execute("alter table public.sessions alter is_instant drop not null")
-    waiting = {"status": "pending_approval", "requires_approval": True, "is_instant": None}
-    session = insert(db, therapist, practice.client, **waiting)
+    waiting = insert(
+        *(db, therapist, practice.client),
+        status="pending_approval",
+        requires_approval=True,
+        is_instant=None,
+    )
 
-    assert booked(db, session) == holding(session)
+    assert booked(db, waiting) == holding(waiting)
     with taken(refused):
         propose(db, therapist, practice.other_client, p_start_time=TEN)
 
     db.execute("delete from session_approval.bookings")
     insert(db, therapist, practice.other_client)
-    change(db, "sessions", session["id"], notes="told")
+    change(db, "sessions", waiting["id"], notes="told")
 
 
 def test_a_session_with_oneself_or_with_nobody_is_no_double_booking(practice: Practice) -> None:

@@ -29,7 +29,6 @@ begin
     where a.attrelid = 'public.sessions'::regclass
       and a.attname = 'duration'
       and not a.attisdropped
-      and a.attgenerated = ''
       and a.atttypid in (
         'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'real'::regtype,
         'double precision'::regtype

@@ -42,7 +42,7 @@ dependents as (
   ) reliance
   cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) thing
   cross join lateral pg_identify_object_as_address(d.classid, d.objid, d.objsubid) address
-  where d.deptype in ('n', 'a')
+  where d.deptype = 'n'
     and coalesce(thing.schema, address.object_names[1]) is distinct from 'session_approval'
     and not exists (
       select from members m where m.classid = d.classid and m.objid = d.objid
@@ -187,7 +187,7 @@ select
     'alter table public.%s drop column %s', split_part(n.name, '.', 1), split_part(n.name, '.', 2)) end
 from session_approval.rollback_notes n
 cross join lateral (
-  select coalesce(current_setting('session_approval.rollback_columns', true), '') = 'drop' as drops
+  select current_setting('session_approval.rollback_columns', true) = 'drop' as drops
 ) chosen
 where n.kind = 'column'
   and exists (

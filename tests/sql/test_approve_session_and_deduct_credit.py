@@ -317,6 +317,7 @@ def test_approving_again_later_in_the_sessions_life_takes_nothing(
     again = approve(db, client, session)
 
     assert (again["status"], again["already_approved"]) == (status, True)
+    assert (again["room"] is None) == (status in ("completed", "no_show"))
     assert contents(db) == before
 
 

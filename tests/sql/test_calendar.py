@@ -277,6 +277,7 @@ def test_a_direct_write_cannot_book_anybody_twice_either(
     practice: Practice, refused: Refused, writer: str, status: str
 ) -> None:
     db, therapist = practice.db, practice.therapist
+    db.execute("set local timezone = 'Asia/Tokyo'")
     propose(db, therapist, practice.client, p_start_time=TEN)
 
     def write(start: datetime) -> Row:
@@ -439,6 +440,27 @@ def test_a_waiting_session_that_becomes_instant_gives_its_time_back(practice: Pr
     assert booked(db, session) == []
     change(db, "sessions", session["id"], is_instant=False)
     assert booked(db, session) == holding(session)
+
+
+def test_a_proposal_that_never_said_whether_it_is_instant_holds_its_time(
+    practice: Practice, refused: Refused
+) -> None:
+    db, therapist = practice.db, practice.therapist
+    db.execute("alter table public.sessions alter is_instant drop not null")
+    waiting = insert(
+        *(db, therapist, practice.client),
+        status="pending_approval",
+        requires_approval=True,
+        is_instant=None,
+    )
+
+    assert booked(db, waiting) == holding(waiting)
+    with taken(refused):
+        propose(db, therapist, practice.other_client, p_start_time=TEN)
+
+    db.execute("delete from session_approval.bookings")
+    insert(db, therapist, practice.other_client)
+    change(db, "sessions", waiting["id"], notes="told")
 
 
 def test_a_session_with_oneself_or_with_nobody_is_no_double_booking(practice: Practice) -> None:
@@ -818,6 +840,9 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
         older = insert(db, therapist, other)
         db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
         momentary = insert(db, therapist, client, TEN + DAY, TEN + DAY, requires_approval=True)
+        over = insert(db, therapist, client, start - DAY, start, requires_approval=True)
+        db.execute("alter table public.sessions alter user_id drop not null")
+        open_one = insert(db, therapist, None, TEN + 2 * DAY, TEN + 3 * DAY, requires_approval=True)
         change(db, "sessions", approved["id"], created_at="2020-01-01")  # and so is the last stored
         one_after_another = [
             insert(db, therapist, other, begin, begin + HALF, requires_approval=True)
@@ -839,7 +864,9 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             assert len(pairs) == 2
             assert booked(db, approved) == holding(approved)
             assert [person for person, *_ in booked(db, overlapping)] == [other.id]
-            assert booked(db, momentary) == []
+            assert booked(db, momentary) == booked(db, over) == booked(db, older) == []
+            assert booked(db, open_one) == [(therapist.id, TEN + 2 * DAY, TEN + 3 * DAY)]
+            assert booked(db, waiting) == holding(waiting)
             for session in one_after_another:
                 assert booked(db, session) == holding(session)
 
@@ -1108,11 +1135,25 @@ def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
     assert isinstance(answer, dict) != commits
 
 
-@pytest.mark.parametrize("commits", [True, False])
+@pytest.mark.parametrize(
+    ("columns", "commits"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"status": "pending_approval"}, True),
+        ({"requires_approval": None}, True),
+        ({"end": None, "duration_minutes": 45}, True),
+    ],
+    ids=str,
+)
 def test_a_proposal_waits_for_an_older_insert_under_way_and_is_refused_if_that_is_kept(
-    race: Race, commits: bool
+    race: Race, columns: dict[str, Any], commits: bool
 ) -> None:
-    insert(race.first, race.therapist, race.client)
+    race.owner.execute(
+        "alter table public.sessions alter end_time drop not null,"
+        " alter requires_approval drop not null"
+    )
+    insert(race.first, race.therapist, race.client, **columns)
 
     answer = race.overtaken(race.proposing(race.other_client), commits=commits)
 

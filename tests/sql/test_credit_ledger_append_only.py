@@ -46,7 +46,7 @@ def test_the_switch_ends_with_its_transaction(own_database: str) -> None:
         give_credits(db, people.add_person(db, "individual"))
         with db.transaction():
             db.execute(SWITCH)
-            db.execute("delete from session_approval.credit_ledger")
+            assert db.execute("delete from session_approval.credit_ledger").rowcount == 1
 
         give_credits(db, people.add_person(db, "individual"))
         with pytest.raises(psycopg.errors.RestrictViolation):

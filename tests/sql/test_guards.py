@@ -157,6 +157,7 @@ def test_a_waiting_session_of_the_old_code_is_guarded_as_well(
         {"start_time": "tomorrow 09:00+00"},
         {"end_time": "tomorrow 20:00+00"},
         {"duration_minutes": 480},
+        {"duration_minutes": None},
         {"is_instant": True},
         {"created_by": ANOTHER},
         {"approval_expires_at": "2030-01-01"},
@@ -519,6 +520,19 @@ def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
         change(db, "user_credits", lot, credits_balance=7)
 
     assert balances(db, client) == [7]
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+def test_a_persons_own_role_is_held_even_where_it_was_given_the_servers(
+    db: Connection, client: Person, pending: Row, role: str, refused: Refused
+) -> None:
+    lot = give_credits(db, client, 2)
+    db.execute(sql.SQL("grant service_role to {}").format(sql.Identifier(role)))
+
+    with refused(403, "AUTHORIZATION_ERROR"):
+        write(db, client, pending, role, status="scheduled")
+    with refused(403, "AUTHORIZATION_ERROR"), act_as(db, client, role):
+        change(db, "user_credits", lot, credits_balance=9)
 
 
 # The server and the owner.

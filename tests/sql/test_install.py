@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scripts.local import StackError, database
+from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
 from tests.install.places import ADA, BEN, THERAPIST, dump, install, text
@@ -28,6 +28,7 @@ from tests.people import (
     row,
 )
 from tests.servers import Server
+from tests.sql.test_live import REALTIME
 
 APPROVE = "approve_session_and_deduct_credit"
 
@@ -499,6 +500,48 @@ def test_where_row_level_security_is_on_our_policies_stand_beside_the_projects_o
     for person, sessions in ((ADA, 5), (THERAPIST, 5), (BEN, 0)):
         with people.act_as(old, person):
             assert len(old.execute("select from public.sessions").fetchall()) == sessions
+
+
+OURS = {
+    "public.sessions": "People see their own sessions",
+    "public.user_credits": "Clients see their own credits",
+    "realtime.messages": "People hear of their own sessions",
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "alter policy {0} on {1} using (true)",
+        "alter policy {0} on {1} to anon",
+        "alter policy {0} on {1} rename to theirs",
+        "drop policy {0} on {1}",
+    ],
+)
+def test_a_policy_of_ours_that_stands_is_left_alone_and_one_that_was_changed_is_made_anew(
+    db: Connection, changed: str
+) -> None:
+    files = ("policies/sessions", "policies/user_credits", "triggers/sessions_live")
+
+    def stand() -> list[Any]:
+        for file in files:
+            db.execute((ROOT / "sql" / f"{file}.sql").read_text())
+        return db.execute(
+            "select p.oid as id, p.polrelid::regclass::text as on, p.polcmd, p.polpermissive,"
+            " p.polroles, pg_get_expr(p.polqual, p.polrelid) as qual"
+            " from pg_policy p where p.polname = any (%s) order by 2",
+            (list(OURS.values()),),
+        ).fetchall()
+
+    db.execute(REALTIME)
+    before = stand()
+    assert stand() == before
+    assert {policy["on"] for policy in before} == {"sessions", "user_credits", "realtime.messages"}
+
+    for table, name in OURS.items():
+        db.execute(changed.format(f'"{name}"', table))
+
+    assert [{**policy, "id": 0} for policy in stand()] == [{**policy, "id": 0} for policy in before]
 
 
 def test_the_guards_hold_where_row_level_security_is_off(old: Connection) -> None:

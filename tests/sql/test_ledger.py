@@ -216,8 +216,33 @@ def test_a_balance_that_was_never_filled_in_counts_as_none(db: Connection, clien
     lot = give_credits(db, client, 0)
     change(db, "user_credits", lot, credits_balance=None)
     change(db, "user_credits", lot, credits_balance=2)
-
     assert entries(db, client)[-1] == ("external", 2, 2)
+
+    change(db, "user_credits", lot, credits_balance=None)
+    db.execute("truncate public.user_credits")
+
+    assert entries(db, client)[-2:] == [("external", -2, 0), ("external", 0, 0)]
+
+
+def test_truncating_opens_the_lots_that_the_ledger_does_not_know_first(
+    db: Connection, client: Person
+) -> None:
+    db.execute("alter table public.user_credits alter column credits_balance drop not null")
+    give_credits(db, client, 4)
+    db.execute("set local session_replication_role = replica")
+    give_credits(db, client, 3)
+    change(db, "user_credits", give_credits(db, client, 0), credits_balance=None)
+    db.execute("set local session_replication_role = origin")
+
+    db.execute("truncate public.user_credits")
+
+    assert entries(db, client)[0] == ("external", 4, 4)
+    assert sorted(entries(db, client)[1:3]) == [("opening", 0, 0), ("opening", 3, 3)]
+    assert sorted(entries(db, client)[3:]) == [
+        ("external", -4, 0),
+        ("external", -3, 0),
+        ("external", 0, 0),
+    ]
 
 
 def test_the_name_of_a_change_never_passes_to_the_next_one(

@@ -219,14 +219,31 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
         call_as(db, "anon", client, LIST)
 
 
+@pytest.mark.parametrize(("gone", "column"), [("therapist", "therapist_id"), ("client", "user_id")])
 def test_a_session_of_somebody_who_is_gone_is_listed_without_a_name(
-    db: Connection, therapist: Person, client: Person
+    db: Connection, therapist: Person, client: Person, gone: str, column: str
 ) -> None:
     session = propose(db, therapist, client)
-    db.execute("alter table public.sessions alter therapist_id drop not null")
-    change(db, "sessions", session["id"], therapist_id=None)
+    db.execute(f"alter table public.sessions alter {column} drop not null")
+    change(db, "sessions", session["id"], **{column: None})
 
-    [listed] = call(db, client, "list_sessions")
+    [listed] = call(db, client if gone == "therapist" else therapist, LIST)
 
     assert listed["id"] == session["id"]
-    assert listed["therapist"] == {"id": None, "full_name": None, "email": None}
+    assert listed[gone] == {"id": None, "full_name": None, "email": None}
+
+
+def test_what_an_older_session_never_said_is_told_in_the_shape_of_all(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    columns = ("is_instant", "requires_approval")
+    for column in columns:
+        db.execute(f"alter table public.sessions alter {column} drop not null")
+    session = propose(db, therapist, client, p_duration_minutes=45)
+    change(db, "sessions", session["id"], **dict.fromkeys((*columns, "duration_minutes")))
+    change(db, "sessions", session["id"], status="scheduled", session_url="https://example.org/x")
+
+    [listed] = call(db, client, LIST)
+
+    assert (listed["is_instant"], listed["requires_approval"]) == (False, False)
+    assert (listed["duration_minutes"], listed["session_url"]) == (45, "https://example.org/x")

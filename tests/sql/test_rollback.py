@@ -1,5 +1,6 @@
 """Taking the product out: the application's database is what it was, columns kept or dropped."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.servers import Server
 from tests.sql.test_install import OLD_WRITES, answers
 
 PREVIEW = ROOT / "sql" / "rollback" / "preview.sql"
+# The earlier attempt has lost its own.
+CHECKED = "alter table public.sessions add constraint known_states check (status <> 'in_progress');"
 
 
 @pytest.fixture
@@ -127,31 +130,116 @@ def test_what_the_application_built_on_ours_stops_it_and_nothing_is_changed(
     install(place)
     place.execute(
         "create view public.money as select sum(delta) from session_approval.credit_ledger;"
-        " create table public.notes (entry bigint references session_approval.credit_ledger (id))"
+        " create table public.notes (entry bigint references session_approval.credit_ledger (id),"
+        " was session_approval.credit_ledger, room text default session_approval.room_name(null));"
+        " create trigger only_more before delete on public.notes"
+        " for each row execute function session_approval.refuse_ledger_change();"
+        " create function public.spent(session_approval.credit_ledger) returns integer"
+        " language sql return -$1.delta"
     )
     before = dump(place)
 
     with pytest.raises(StackError) as caught:
         roll_back(place, "drop")
 
-    assert "in the way: rule _RETURN on view money" in str(caught.value)
-    assert "in the way: constraint notes_entry_fkey on table notes" in str(caught.value)
-    assert "nothing was changed" in str(caught.value)
+    said = str(caught.value)
+    assert set(re.findall("in the way: (.+), which relies on ours", said)) == {
+        "rule _RETURN on view money",
+        "constraint notes_entry_fkey on table notes",
+        "column was of table notes",
+        "default value for column room of table notes",
+        "trigger only_more on table notes",
+        "function spent(session_approval.credit_ledger)",
+    }
+    assert "nothing was changed" in said
     assert dump(place) == before
 
 
-def test_the_extension_stays_when_the_application_has_come_to_use_it(place: Connection) -> None:
-    place.execute("drop schema extensions")
+HOLIDAYS = (
+    "create table public.holidays (who uuid, during tstzrange,"
+    " exclude using gist (who with =, during with &&))"
+)
+
+
+@pytest.mark.parametrize("schema", ["extensions", "public"])
+def test_the_extension_stays_when_the_application_has_come_to_use_it(
+    place: Connection, schema: str
+) -> None:
+    if schema == "public":
+        place.execute("drop schema extensions")
     install(place)
-    place.execute(
-        "create table public.holidays (who uuid, during tstzrange,"
-        " exclude using gist (who with =, during with &&))"
-    )
+    place.execute(HOLIDAYS)
 
     said = roll_back(place)
 
-    assert "kept: extension btree_gist, moved to schema public" in said
+    assert ("kept: extension btree_gist, moved to schema public" in said) == (schema == "public")
+    assert "kept: extension btree_gist" in said
     place.execute("insert into public.holidays values (gen_random_uuid(), 'empty')")
+    assert place.execute(
+        "select extnamespace::regnamespace::text as schema from pg_extension"
+        " where extname = 'btree_gist'"
+    ).fetchall() == [{"schema": schema}]
+
+
+def plan(db: Connection) -> list[tuple[int, str]]:
+    """Return the steps of the rollback, and what they do."""
+    found = db.execute(
+        "select step, what from session_approval.rollback_plan order by step, what"
+    ).fetchall()
+    return [(step["step"], step["what"]) for step in found]
+
+
+def test_what_is_gone_or_as_it_was_is_no_step(server: Server) -> None:
+    with places.place(server, "some_of_ours") as db:
+        db.execute("alter table public.sessions add request_key text")
+        install(db)
+        assert [what.rpartition(" ")[2] for step, what in plan(db) if step == 10] == [
+            "sessions.request_key",
+            "sessions.time_zone",
+            "user_credits.expires_at",
+        ]
+
+        db.execute(
+            "comment on column public.sessions.time_zone is 'Where the therapist lives.';"
+            " alter table public.sessions drop request_key, drop credit_lot_id;"
+            " drop index public.user_credits_expires_at_idx"
+        )
+
+        gone = re.compile("time_zone|request_key|credit_lot_id|user_credits_expires_at_idx")
+        assert [what for step, what in plan(db) if step >= 10 and gone.search(what)] == []
+        roll_back(db, "drop")
+        assert not re.search("COMMENT ON COLUMN public.user_credits", dump(db))
+
+
+def test_every_kind_of_step_comes_in_its_turn(server: Server) -> None:
+    found = set()
+    for name, more, later in [
+        ("earlier_attempt", CHECKED + places.text("hosted"), ""),
+        ("profiles", "drop schema extensions", HOLIDAYS),
+    ]:
+        with places.place(server, name) as db:
+            db.execute(more)
+            install(db)
+            db.execute(later)
+            for step, what in plan(db):
+                found |= {(step, kind) for kind in re.findall(r"^[a-z ]+: \w+", what)}
+
+    assert sorted(found) == [
+        (1, "drop: function"),
+        (2, "put back: function"),
+        (3, "drop: trigger"),
+        (4, "drop: policy"),
+        (4, "drop: the"),  # job of pg_cron
+        (5, "kept: extension"),
+        (6, "drop: table"),
+        (7, "drop: schema"),
+        (8, "kept: view"),
+        (9, "drop: extension"),
+        (10, "put back: comment"),
+        (11, "put back: check"),
+        (12, "drop: index"),
+        (13, "kept: column"),
+    ]
 
 
 def test_the_preview_lists_it_all_and_changes_nothing(place: Connection) -> None:
@@ -176,7 +264,14 @@ def test_the_preview_lists_it_all_and_changes_nothing(place: Connection) -> None
     keeping, dropping = preview("keep"), preview("drop")
 
     assert "drop: schema session_approval with everything in it" in keeping
-    assert any(line.startswith("drop: table session_approval.credit_ledger") for line in keeping)
+    assert {
+        name for line in keeping for name in re.findall(r"^drop: table (\S+) with its rows", line)
+    } == {
+        f"session_approval.{table['name']}"
+        for table in place.execute(
+            "select tablename as name from pg_tables where schemaname = 'session_approval'"
+        )
+    }
     assert "drop: extension btree_gist" in keeping
     assert [line for line in keeping if line not in dropping] == [
         line.replace("drop", "kept", 1) for line in dropping if line not in keeping

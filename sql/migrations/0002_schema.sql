@@ -52,7 +52,6 @@ where not exists (
   from pg_catalog.pg_attribute a
   where a.attrelid = ('public.' || split_part(ours.name, '.', 1))::regclass
     and a.attname = split_part(ours.name, '.', 2)
-    and not a.attisdropped
 )
 on conflict do nothing;
 
@@ -71,9 +70,7 @@ on conflict do nothing;
 insert into session_approval.rollback_notes (kind, name, was)
 select 'comment', c.relname || '.' || a.attname, pg_catalog.col_description(c.oid, a.attnum)
 from pg_catalog.pg_class c
-join pg_catalog.pg_attribute a
-  on a.attrelid = c.oid
- and not a.attisdropped
+join pg_catalog.pg_attribute a on a.attrelid = c.oid
 where (c.oid = 'public.sessions'::regclass and a.attname in (
     'is_instant', 'requires_approval', 'created_by', 'approval_expires_at', 'approved_at',
     'credit_lot_id', 'time_zone', 'request_key'

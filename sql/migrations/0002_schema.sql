@@ -14,8 +14,8 @@ grant usage on schema session_approval to authenticated, service_role;
 -- a name of ours that is taken already belongs to the application, and is never dropped. A later migration
 -- that adds a column or an index to the application's tables records it here in the same way.
 create table if not exists session_approval.rollback_notes (
-  kind text not null,
-  name text not null,
+  kind text,
+  name text,
   was text,
   became text,
   constraint rollback_notes_pkey primary key (kind, name),

@@ -227,6 +227,20 @@ def test_a_project_whose_check_allows_all_already_keeps_it_to_the_letter(old: Co
     assert constraints(old) == before
 
 
+def test_a_project_that_keeps_its_statuses_in_a_table_keeps_that_too(old: Connection) -> None:
+    old.execute(
+        "create table public.states (name varchar(50) primary key);"
+        " insert into public.states select distinct status from public.sessions;"
+        " alter table public.sessions drop constraint known_states,"
+        " add constraint state_is_known foreign key (status) references public.states"
+    )
+    before = constraints(old)
+
+    install(old)
+
+    assert constraints(old) == before
+
+
 def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
     old.execute(
         "alter table public.sessions"
@@ -574,12 +588,19 @@ def row_of(db: Connection, person: Person) -> UUID:
     return lot_id
 
 
-def test_the_projects_own_view_of_people_is_closed_to_people(old: Connection) -> None:
+def test_the_projects_own_view_of_people_and_its_schema_are_closed_to_people(
+    old: Connection,
+) -> None:
     old.execute(PROFILES)
-    old.execute("grant select on session_approval.people to anon, authenticated")
+    old.execute(
+        "grant usage on schema session_approval to public, anon;"
+        " grant select on session_approval.people to anon, authenticated"
+    )
 
     install(old)
 
+    may_look = "select has_schema_privilege('anon', 'session_approval', 'usage') as it_may"
+    assert old.execute(may_look).fetchall() == [{"it_may": False}]
     for role in ("anon", "authenticated"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), people.act_as(old, ADA, role):
             old.execute("select from session_approval.people")

@@ -200,6 +200,19 @@ def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
         assert dump(place) == dumped, parts[end - 1]
 
 
+@pytest.mark.parametrize("place", ["profiles"], indirect=True)
+def test_interrupted_at_its_start_it_remembers_that_the_view_of_people_is_the_projects_own(
+    place: Connection,
+) -> None:
+    begun = before("0005_sessions.sql")
+
+    for _ in range(2):
+        psql(place, begun)
+    database.apply_online(place.info.dsn)
+
+    assert "kept: view session_approval.people" in roll_back(place)
+
+
 def test_an_index_that_was_left_unfinished_is_made_again(
     place: Connection, twin: Connection
 ) -> None:
@@ -273,6 +286,24 @@ def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers
         place.execute(begins)
         for table, modes in locks(place).items():
             assert modes <= readers_and_rows | {"ShareUpdateExclusiveLock"}, table
+
+
+@pytest.mark.parametrize(
+    ("lacking", "column", "migration", "other"),
+    [
+        ("user_credits", "credits_expired", "0005_sessions", "sessions"),
+        ("sessions", "request_key", "0006_user_credits", "user_credits"),
+    ],
+)
+def test_a_column_that_one_table_lacks_keeps_nobody_out_of_the_other(
+    db: Connection, lacking: str, column: str, migration: str, other: str
+) -> None:
+    db.execute(f"alter table public.{lacking} drop column {column} cascade")
+
+    db.execute((ROOT / f"sql/migrations/{migration}.sql").read_text())
+
+    assert "AccessExclusiveLock" in locks(db)[lacking]
+    assert "AccessExclusiveLock" not in locks(db).get(other, set())
 
 
 def test_writers_go_on_while_it_waits_for_a_long_transaction(place: Connection) -> None:

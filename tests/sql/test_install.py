@@ -201,6 +201,7 @@ def test_an_older_project_keeps_every_constraint_but_the_one_on_status_alone(
 
 
 def test_the_seven_statuses_are_allowed_and_the_projects_own_as_before(old: Connection) -> None:
+    old.execute("drop view public.upcoming")
     install(old)
 
     for status in (
@@ -253,6 +254,20 @@ def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
 
     with pytest.raises(psycopg.errors.CheckViolation):
         old.execute("update public.sessions set status = 'a status of old times'")
+
+
+def test_a_check_of_the_projects_own_that_reads_the_same_as_a_widened_one_is_left_alone(
+    old: Connection,
+) -> None:
+    install(old)
+    old.execute(
+        "alter table public.sessions add constraint the_same"
+        f" {constraints(old)['known_states']} not valid"
+    )
+
+    install(old)
+
+    assert "NOT VALID" in constraints(old)["the_same"]
 
 
 def test_a_check_that_old_rows_break_stays_one_for_new_rows_alone(old: Connection) -> None:
@@ -549,6 +564,36 @@ def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
 
 
 # People elsewhere.
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            "rename full_name to name; alter table public.users rename user_type to role;"
+            " alter table public.users add timezone text default 'Asia/Tokyo'",
+            ("Tara", "t@example.org", "therapist", True, "Asia/Tokyo"),
+        ),
+        (
+            "drop full_name, drop email, add is_active boolean, add timezone text default 'UTC',"
+            " add time_zone text default 'Asia/Tokyo'",
+            (None, None, "therapist", True, "Asia/Tokyo"),
+        ),
+    ],
+)
+def test_what_is_told_of_people_is_read_from_the_columns_that_there_are(
+    old: Connection, change: str, told: tuple[Any, ...]
+) -> None:
+    old.execute(f"alter table public.users {change}")
+
+    install(old)
+
+    [tara] = old.execute(
+        "select full_name, email, user_type, is_active, time_zone from session_approval.people"
+        " where id = %s",
+        (THERAPIST.id,),
+    ).fetchall()
+    assert tuple(tara.values()) == told
 
 
 def test_people_may_live_in_another_table_behind_a_view_of_the_projects_own(

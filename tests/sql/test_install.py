@@ -735,6 +735,12 @@ def test_an_install_that_stops_half_way_changes_nothing(old: Connection) -> None
 # Who installs.
 
 
+CRON = """
+create function cron.schedule(job_name text, schedule text, command text) returns bigint
+language plpgsql as 'begin raise exception ''not yours''; end'
+"""
+
+
 def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
     bare_database: str,
 ) -> None:
@@ -746,6 +752,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
         try:
             db.execute(f"grant create on schema public to {owner}")
             db.execute(f"grant usage on schema auth to {owner} with grant option")
+            db.execute(f"create schema cron; {CRON}")  # which is the superuser's alone
             [name] = db.execute("select current_database() as database").fetchall()
             db.execute(f"grant create on database {name['database']} to {owner}")
             for file in (database.STARTER, database.INSTALL, database.INSTALL):
@@ -809,3 +816,81 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
         finally:
             db.execute("drop owned by payments")
             db.execute("drop role payments")
+
+
+def grants(db: Connection) -> set[tuple[str, str]]:
+    """Return who may call which function of ours."""
+    found = db.execute(
+        "select f.oid::regprocedure::text as function, a.grantee::regrole::text as role"
+        " from pg_proc f cross join aclexplode(f.proacl) a"
+        " where f.pronamespace in ('public'::regnamespace, 'session_approval'::regnamespace)"
+    )
+    return {(grant["function"], grant["role"]) for grant in found}
+
+
+def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_another(
+    own_database: str,
+) -> None:
+    approve_door = "approve_session_and_deduct_credit(uuid,uuid)"
+    with people.connect(own_database) as db:
+        before = grants(db)
+        db.execute("create role payments; create role former")
+        try:
+            db.execute(
+                "set check_function_bodies = off;"
+                " create function public.list_invoices() returns setof integer language sql"
+                " as 'select * from session_approval.list_invoices()';"
+                " grant execute on function public.list_invoices(),"
+                f" public.{approve_door}, session_approval.acting_role() to payments;"
+                " grant execute on all functions in schema public"
+                " to public, anon, authenticated, service_role;"
+                " alter function public.get_credits() owner to former"
+            )
+
+            database.apply(own_database, [database.INSTALL])
+
+            assert grants(db) - before == {(approve_door, "payments")}
+            assert before - grants(db) == set()
+        finally:
+            db.execute("drop owned by payments, former")
+            db.execute("drop role payments, former")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "setof session_approval.session_outcomes language sql"
+        " as 'select * from session_approval.session_outcomes where false'",
+        "void language sql"
+        " as 'select from session_approval.approve_session_and_deduct_credit($1, $2)'",
+    ],
+    ids=["nothing of ours is called", "ours is called"],
+)
+def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
+    own_database: str, shape: str
+) -> None:
+    with people.connect(own_database) as db:
+        db.execute(
+            f"drop function public.{APPROVE}(uuid, uuid); create function"
+            f" public.{APPROVE}(p_session_id uuid, p_user_id uuid) returns {shape}"
+        )
+
+        database.apply(own_database, [database.INSTALL])
+
+        found = db.execute("select from session_approval.rollback_notes where kind = 'function'")
+        assert found.fetchall() == []
+
+
+def test_an_earlier_attempt_that_somebody_put_back_is_replaced_again(old: Connection) -> None:
+    old.execute(EARLIER_ATTEMPT)
+    install(old)
+    [note] = old.execute(
+        "select was from session_approval.rollback_notes where kind = 'function'"
+    ).fetchall()
+    old.execute(f"drop function public.{APPROVE}(uuid, uuid)")
+    old.execute(note["was"])
+
+    install(old)
+
+    [waiting] = call(old, ADA, "list_pending_sessions")
+    assert approve(old, ADA, waiting)["status"] == "scheduled"

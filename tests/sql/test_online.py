@@ -385,15 +385,21 @@ def test_it_says_who_is_in_the_way_and_tries_again(
         "select session_approval.take_locks('access exclusive', 'public.sessions')",
         *((ROOT / f"sql/policies/{table}.sql").read_text() for table in POLICIES),
         (ROOT / "sql/migrations/0012_status_checks.sql").read_text(),
+        (ROOT / "sql/lock.sql").read_text(),
     ],
-    ids=["by itself", *(f"for a policy on {table}" for table in POLICIES), "for a check"],
+    ids=[
+        "by itself",
+        *(f"for a policy on {table}" for table in POLICIES),
+        "for a check",
+        "for the triggers",
+    ],
 )
 def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
     own_database: str, taking: str
 ) -> None:
     pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
     with (
-        people.three_connections(own_database) as (owner, reader, installer),
+        people.three_connections(own_database) as (owner, writer, installer),
         ThreadPoolExecutor(1) as pool,
     ):
         for table, policy in POLICIES.items():
@@ -403,13 +409,14 @@ def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
             " add constraint sessions_status_check check (status <> 'in_progress')"
         )
         for table in POLICIES:
-            reader.execute(f"select from public.{table}")
+            writer.execute(f"lock table public.{table} in row exclusive mode")
         installer.execute("begin; set local lock_timeout = '7s'")
         answer = pool.submit(installer.execute, taking)
         asked_by = (installer.info.backend_pid,)
         while not (answer.done() or owner.execute(pausing, asked_by).fetchall()):
             pass
-        reader.commit()
+        assert not answer.done()
+        writer.commit()
         answer.result(20)
         assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "7s"}]
 

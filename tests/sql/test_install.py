@@ -259,6 +259,7 @@ def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
 def test_a_check_of_the_projects_own_that_reads_the_same_as_a_widened_one_is_left_alone(
     old: Connection,
 ) -> None:
+    old.execute("drop view public.upcoming; alter table public.sessions alter status type text")
     install(old)
     old.execute(
         "alter table public.sessions add constraint the_same"
@@ -800,6 +801,10 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
                 "create function public.was_swept(p_id uuid) returns boolean language sql"
                 " as 'select coalesce(session_approval.was_swept(p_id), false)'"
             )
+            db.execute(
+                "create function session_approval.one() returns integer language sql as 'select 1';"
+                " create view session_approval.ones as select session_approval.one() as one"
+            )
 
             database.apply(own_database, [database.INSTALL])
 
@@ -809,6 +814,9 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
             assert db.execute(
                 "select to_regprocedure('public.was_swept(uuid)') is not null as there"
             ).fetchall() == [{"there": True}]
+            assert db.execute(
+                "select to_regprocedure('session_approval.one()') is null as gone"
+            ).fetchall() == [{"gone": True}]
             [grant] = db.execute(
                 "select has_function_privilege('payments', 'public.get_credits()', 'execute') as ok"
             ).fetchall()

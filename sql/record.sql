@@ -5,7 +5,10 @@ insert into session_approval.installs (version, checksum, definitions)
 select session_approval.version(), ours.checksum, ours.definitions
 from (
   select
-    md5(string_agg(d.name || d.digest, ',' order by d.name) filter (where d.kind = 'function')) as checksum,
+    -- In an order that is the same under every collation.
+    md5(
+      string_agg(d.name || d.digest, ',' order by d.name collate "C") filter (where d.kind = 'function')
+    ) as checksum,
     jsonb_object_agg(d.kind || ' ' || d.name, d.digest) as definitions
   from session_approval.definitions() d
 ) ours

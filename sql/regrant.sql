@@ -6,8 +6,7 @@ declare
 begin
   for v_grant in
     select g.value
-    from jsonb_array_elements(
-      coalesce(nullif(current_setting('session_approval.grants', true), ''), '[]')::jsonb) g
+    from jsonb_array_elements(current_setting('session_approval.grants')::jsonb) g
     where g.value ->> 1 not in ('anon', 'authenticated', 'service_role')
       and to_regprocedure(g.value ->> 0) is not null
   loop

@@ -95,6 +95,8 @@ _BY_FILE: dict[str, tuple[str, ...]] = {
     "0011_transitions": ("test_guards", "test_events"),
     "0012_status_checks": _INSTALL,
 }
+# The other files work on what a database holds already.
+_DEFINED = ("sql/functions/", "sql/triggers/", "sql/views/")
 _OF_PYTHON = {
     "auth": ("auth", "token_attacks", "cookies", "limits"),
     "tokens": ("token_attacks", "auth", "keys", "upstream"),
@@ -136,10 +138,12 @@ def which_tests(mutant_id: str) -> list[str]:
         tests = [*_BY_RULE.get(rule, ()), f"test_{name}", *_BY_FILE.get(name, ())]
         if path.startswith("sql/functions/"):
             tests += [f"test_{caller}" for caller in _callers(name)]
-        elif not path.startswith(("sql/triggers/", "sql/views/")):
+        elif not path.startswith(_DEFINED):
             tests += _INSTALL
         tests += ["test_catalogue", *_LAST_BY_RULE.get(rule, ())]
         names = [f"tests/sql/{test}.py" for test in tests]
+        if not path.startswith(_DEFINED):
+            names.append("tests/install/test_starting_points.py")
     return [name for name in dict.fromkeys(names) if (ROOT / name).exists()]
 
 

@@ -15,18 +15,25 @@ begin
       c.relname || '.' || a.attname as name, c.relname::text as table_name, a.attname::text as column_name,
       coalesce(base.typname, t.typname) as type, coalesce(base.typcategory, t.typcategory) as category,
       format_type(a.atttypid, a.atttypmod) as type_in_full,
-      case when coalesce(base.typname, t.typname) in ('varchar', 'bpchar') and a.atttypmod > 0
-        then a.atttypmod - 4 end as width,
+      case when coalesce(base.typname, t.typname) in ('varchar', 'bpchar')
+        then nullif(a.atttypmod, -1) - 4 end as width,
       a.attnotnull as is_not_null, a.attgenerated <> '' or a.attidentity = 'a' as is_generated,
       a.atthasdef or a.attidentity <> '' or coalesce(t.typdefault, '') <> '' as has_default
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_class c on c.oid = a.attrelid
+    -- Columns that were dropped have no type.
     join pg_catalog.pg_type t on t.oid = a.atttypid
     left join pg_catalog.pg_type base on base.oid = t.typbasetype
     where c.relnamespace = 'public'::regnamespace
       and c.relname in ('users', 'sessions', 'user_credits')
       and a.attnum > 0
-      and not a.attisdropped
+  ),
+  -- Looked up like this, since to_regclass fails where the schema is somebody else's.
+  people as (
+    select
+    from pg_catalog.pg_class c
+    where c.relnamespace = to_regnamespace('session_approval')
+      and c.relname = 'people'
   ),
   -- What the functions can read and write, by what they do with each column.
   expected (name, type) as (
@@ -51,7 +58,7 @@ begin
           'user_credits.credits_expired'])
     ) of_type (type, names)
     union all
-    select 'users.id', 'uuid' where to_regclass('session_approval.people') is null
+    select 'users.id', 'uuid' where not exists (select from people)
   ),
   needed (name) as (
     values
@@ -151,14 +158,14 @@ begin
       10, 'table public.users: where people live in another table, create the '
         'view session_approval.people over it first (README, "For DBAs"); '
         'a new project runs sql/starter/install.sql'
-    where to_regclass('session_approval.people') is null
+    where not exists (select from people)
       and to_regclass('public.users') is null
 
     union all
     select
       11, 'column public.users.user_type, or role: where the kind of an account '
         'is kept elsewhere, create the view session_approval.people first (README, "For DBAs")'
-    where to_regclass('session_approval.people') is null
+    where not exists (select from people)
       and to_regclass('public.users') is not null
       and not exists (select from columns c where c.name in ('users.user_type', 'users.role'))
 
@@ -210,7 +217,6 @@ begin
     where c.table_name in ('sessions', 'user_credits')
       and c.is_not_null
       and not c.has_default
-      and not c.is_generated
       and c.name not in (select f.name from filled f)
       -- A trigger of the application's own may fill it.
       and not exists (

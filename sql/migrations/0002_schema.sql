@@ -14,8 +14,8 @@ grant usage on schema session_approval to authenticated, service_role;
 -- a name of ours that is taken already belongs to the application, and is never dropped. A later migration
 -- that adds a column or an index to the application's tables records it here in the same way.
 create table if not exists session_approval.rollback_notes (
-  kind text not null,
-  name text not null,
+  kind text,
+  name text,
   was text,
   became text,
   constraint rollback_notes_pkey primary key (kind, name),
@@ -52,7 +52,6 @@ where not exists (
   from pg_catalog.pg_attribute a
   where a.attrelid = ('public.' || split_part(ours.name, '.', 1))::regclass
     and a.attname = split_part(ours.name, '.', 2)
-    and not a.attisdropped
 )
 on conflict do nothing;
 
@@ -71,9 +70,7 @@ on conflict do nothing;
 insert into session_approval.rollback_notes (kind, name, was)
 select 'comment', c.relname || '.' || a.attname, pg_catalog.col_description(c.oid, a.attnum)
 from pg_catalog.pg_class c
-join pg_catalog.pg_attribute a
-  on a.attrelid = c.oid
- and not a.attisdropped
+join pg_catalog.pg_attribute a on a.attrelid = c.oid
 where (c.oid = 'public.sessions'::regclass and a.attname in (
     'is_instant', 'requires_approval', 'created_by', 'approval_expires_at', 'approved_at',
     'credit_lot_id', 'time_zone', 'request_key'

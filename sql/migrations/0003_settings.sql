@@ -1,7 +1,7 @@
 -- The installation's policy: one row, read with one select, changed with one update.
 
 create table if not exists session_approval.settings (
-  only_row boolean not null default true,
+  only_row boolean default true,
   default_time_zone text not null default 'UTC',
   pending_ttl interval not null default '72 hours',
   instant_ttl interval not null default '15 minutes',

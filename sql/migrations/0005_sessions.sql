@@ -14,7 +14,6 @@ begin
         from pg_catalog.pg_attribute a
         where a.attrelid = 'public.sessions'::regclass
           and a.attname = split_part(n.name, '.', 2)
-          and not a.attisdropped
       )
   ) then
     perform session_approval.take_locks('access exclusive', 'public.sessions');

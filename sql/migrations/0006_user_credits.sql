@@ -13,7 +13,6 @@ begin
         from pg_catalog.pg_attribute a
         where a.attrelid = 'public.user_credits'::regclass
           and a.attname = split_part(n.name, '.', 2)
-          and not a.attisdropped
       )
   ) then
     perform session_approval.take_locks('access exclusive', 'public.user_credits');

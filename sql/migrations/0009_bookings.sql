@@ -16,8 +16,8 @@ end
 $$;
 
 create table if not exists session_approval.bookings (
-  session_id uuid not null,
-  person_id uuid not null,
+  session_id uuid,
+  person_id uuid,
   during tstzrange not null,
   constraint bookings_pkey primary key (session_id, person_id),
   constraint nobody_is_booked_twice exclude using gist (person_id with =, during with &&)

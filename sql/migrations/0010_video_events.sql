@@ -2,7 +2,7 @@
 -- No foreign key to sessions, so that truncating or deleting them goes on working.
 
 create table if not exists session_approval.video_events (
-  id text not null,
+  id text,
   session_id uuid not null,
   type text not null,
   user_id uuid,

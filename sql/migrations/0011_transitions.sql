@@ -3,8 +3,8 @@
 -- are the functions' alone. service_role and the owner can write any; what they do is recorded.
 
 create table if not exists session_approval.transitions (
-  from_status text not null,
-  to_status text not null,
+  from_status text,
+  to_status text,
   act text not null,
   by_writing boolean not null,
   constraint transitions_pkey primary key (from_status, to_status),

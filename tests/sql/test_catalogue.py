@@ -5,6 +5,9 @@ from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
+import psycopg
+import pytest
+
 from scripts.local import ROOT, database
 from tests.people import Connection
 
@@ -364,3 +367,74 @@ def test_nothing_is_a_policy_too(db: Connection) -> None:
         "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
         " buffer = '0', finish_after = '0', low_balance = 0"
     )
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "pending_ttl = '0'",
+        "instant_ttl = '0'",
+        "refund_grace = '0'",
+        "join_early = '-1 second'",
+        "free_cancel_window = '-1 second'",
+        "buffer = '-1 second'",
+        "finish_after = '-1 second'",
+        "low_balance = -1",
+        "default_time_zone = 'Europe/Nowhere'",
+        "video_base_url = 'example.daily.co'",
+        "video_base_url = 'https://example.daily.co/'",
+        "only_row = false",
+    ],
+)
+def test_a_policy_that_makes_no_sense_is_refused(db: Connection, policy: str) -> None:
+    with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue)):
+        db.execute(f"update session_approval.settings set {policy}")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "rollback_notes (kind, name) values ('table', 'sessions')",
+        "transitions values ('scheduled', 'scheduled', 'stay', true)",
+        "video_events (id, session_id, type, occurred_at)"
+        " values ('e-1', gen_random_uuid(), 'meeting.paused', now())",
+    ],
+)
+def test_a_row_that_no_reader_would_understand_is_refused(db: Connection, row: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        db.execute(f"insert into session_approval.{row}")
+
+
+def test_these_indexes_are_there_for_what_is_asked_often_or_allowed_once(db: Connection) -> None:
+    found = db.execute(
+        "select i.indrelid::regclass::text as table, i.indisunique as once,"
+        " regexp_replace(pg_get_indexdef(i.indexrelid), '.* USING btree |::text', '', 'g') as keys"
+        " from pg_index i join pg_class c on c.oid = i.indrelid"
+        " where c.relnamespace = 'session_approval'::regnamespace and not i.indisprimary"
+        " and not i.indisexclusion or i.indexrelid in (select to_regclass('public.' || n.name)"
+        " from session_approval.rollback_notes n where n.kind = 'index')"
+    ).fetchall()
+
+    live = "ARRAY['scheduled', 'confirmed', 'in_progress']"
+    assert {(row["table"].split(".")[-1], row["keys"]) for row in found if row["once"]} == {
+        ("sessions", "(created_by, request_key) WHERE (request_key IS NOT NULL)"),
+        ("credit_ledger", "(lot_id) WHERE (kind = 'opening')"),
+        (
+            "credit_ledger",
+            "(session_id, kind) WHERE (kind = ANY (ARRAY['approval', 'refund']))",
+        ),
+        ("credit_ledger", "(source, reference) WHERE (kind = 'grant')"),
+    }
+    assert {(row["table"].split(".")[-1], row["keys"]) for row in found if not row["once"]} == {
+        ("sessions", "(user_id, created_at DESC) WHERE (status = 'pending_approval')"),
+        ("sessions", "(approval_expires_at) WHERE (status = 'pending_approval')"),
+        ("sessions", f"(end_time) WHERE (requires_approval AND (status = ANY ({live})))"),
+        ("sessions", "(user_id, start_time DESC, id)"),
+        ("sessions", "(therapist_id, start_time DESC, id)"),
+        ("user_credits", "(user_id)"),
+        ("user_credits", "(expires_at) WHERE (credits_balance > 0)"),
+        ("credit_ledger", "(lot_id, id)"),
+        ("credit_ledger", "(user_id, id DESC)"),
+        ("session_events", "(session_id, id)"),
+        ("video_events", "(session_id, occurred_at)"),
+    }

@@ -202,6 +202,7 @@ def test_an_older_project_keeps_every_constraint_but_the_one_on_status_alone(
 
 
 def test_the_seven_statuses_are_allowed_and_the_projects_own_as_before(old: Connection) -> None:
+    old.execute("drop view public.upcoming")
     install(old)
 
     for status in (
@@ -228,6 +229,20 @@ def test_a_project_whose_check_allows_all_already_keeps_it_to_the_letter(old: Co
     assert constraints(old) == before
 
 
+def test_a_project_that_keeps_its_statuses_in_a_table_keeps_that_too(old: Connection) -> None:
+    old.execute(
+        "create table public.states (name varchar(50) primary key);"
+        " insert into public.states select distinct status from public.sessions;"
+        " alter table public.sessions drop constraint known_states,"
+        " add constraint state_is_known foreign key (status) references public.states"
+    )
+    before = constraints(old)
+
+    install(old)
+
+    assert constraints(old) == before
+
+
 def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
     old.execute(
         "alter table public.sessions"
@@ -240,6 +255,21 @@ def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
 
     with pytest.raises(psycopg.errors.CheckViolation):
         old.execute("update public.sessions set status = 'a status of old times'")
+
+
+def test_a_check_of_the_projects_own_that_reads_the_same_as_a_widened_one_is_left_alone(
+    old: Connection,
+) -> None:
+    old.execute("drop view public.upcoming; alter table public.sessions alter status type text")
+    install(old)
+    old.execute(
+        "alter table public.sessions add constraint the_same"
+        f" {constraints(old)['known_states']} not valid"
+    )
+
+    install(old)
+
+    assert "NOT VALID" in constraints(old)["the_same"]
 
 
 def test_a_check_that_old_rows_break_stays_one_for_new_rows_alone(old: Connection) -> None:
@@ -590,6 +620,36 @@ def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
 # People elsewhere.
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            "rename full_name to name; alter table public.users rename user_type to role;"
+            " alter table public.users add timezone text default 'Asia/Tokyo'",
+            ("Tara", "t@example.org", "therapist", True, "Asia/Tokyo"),
+        ),
+        (
+            "drop full_name, drop email, add is_active boolean, add timezone text default 'UTC',"
+            " add time_zone text default 'Asia/Tokyo'",
+            (None, None, "therapist", True, "Asia/Tokyo"),
+        ),
+    ],
+)
+def test_what_is_told_of_people_is_read_from_the_columns_that_there_are(
+    old: Connection, change: str, told: tuple[Any, ...]
+) -> None:
+    old.execute(f"alter table public.users {change}")
+
+    install(old)
+
+    [tara] = old.execute(
+        "select full_name, email, user_type, is_active, time_zone from session_approval.people"
+        " where id = %s",
+        (THERAPIST.id,),
+    ).fetchall()
+    assert tuple(tara.values()) == told
+
+
 def test_people_may_live_in_another_table_behind_a_view_of_the_projects_own(
     old: Connection,
 ) -> None:
@@ -627,12 +687,19 @@ def row_of(db: Connection, person: Person) -> UUID:
     return lot_id
 
 
-def test_the_projects_own_view_of_people_is_closed_to_people(old: Connection) -> None:
+def test_the_projects_own_view_of_people_and_its_schema_are_closed_to_people(
+    old: Connection,
+) -> None:
     old.execute(PROFILES)
-    old.execute("grant select on session_approval.people to anon, authenticated")
+    old.execute(
+        "grant usage on schema session_approval to public, anon;"
+        " grant select on session_approval.people to anon, authenticated"
+    )
 
     install(old)
 
+    may_look = "select has_schema_privilege('anon', 'session_approval', 'usage') as it_may"
+    assert old.execute(may_look).fetchall() == [{"it_may": False}]
     for role in ("anon", "authenticated"):
         with pytest.raises(psycopg.errors.InsufficientPrivilege), people.act_as(old, ADA, role):
             old.execute("select from session_approval.people")
@@ -722,6 +789,12 @@ def test_an_install_that_stops_half_way_changes_nothing(old: Connection) -> None
 # Who installs.
 
 
+CRON = """
+create function cron.schedule(job_name text, schedule text, command text) returns bigint
+language plpgsql as 'begin raise exception ''not yours''; end'
+"""
+
+
 def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
     bare_database: str,
 ) -> None:
@@ -733,6 +806,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
         try:
             db.execute(f"grant create on schema public to {owner}")
             db.execute(f"grant usage on schema auth to {owner} with grant option")
+            db.execute(f"create schema cron; {CRON}")  # which is the superuser's alone
             [name] = db.execute("select current_database() as database").fetchall()
             db.execute(f"grant create on database {name['database']} to {owner}")
             for file in (database.STARTER, database.INSTALL, database.INSTALL):
@@ -780,6 +854,10 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
                 "create function public.was_swept(p_id uuid) returns boolean language sql"
                 " as 'select coalesce(session_approval.was_swept(p_id), false)'"
             )
+            db.execute(
+                "create function session_approval.one() returns integer language sql as 'select 1';"
+                " create view session_approval.ones as select session_approval.one() as one"
+            )
 
             database.apply(own_database, [database.INSTALL])
 
@@ -789,6 +867,9 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
             assert db.execute(
                 "select to_regprocedure('public.was_swept(uuid)') is not null as there"
             ).fetchall() == [{"there": True}]
+            assert db.execute(
+                "select to_regprocedure('session_approval.one()') is null as gone"
+            ).fetchall() == [{"gone": True}]
             [grant] = db.execute(
                 "select has_function_privilege('payments', 'public.get_credits()', 'execute') as ok"
             ).fetchall()
@@ -796,3 +877,81 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
         finally:
             db.execute("drop owned by payments")
             db.execute("drop role payments")
+
+
+def grants(db: Connection) -> set[tuple[str, str]]:
+    """Return who may call which function of ours."""
+    found = db.execute(
+        "select f.oid::regprocedure::text as function, a.grantee::regrole::text as role"
+        " from pg_proc f cross join aclexplode(f.proacl) a"
+        " where f.pronamespace in ('public'::regnamespace, 'session_approval'::regnamespace)"
+    )
+    return {(grant["function"], grant["role"]) for grant in found}
+
+
+def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_another(
+    own_database: str,
+) -> None:
+    approve_door = "approve_session_and_deduct_credit(uuid,uuid)"
+    with people.connect(own_database) as db:
+        before = grants(db)
+        db.execute("create role payments; create role former")
+        try:
+            db.execute(
+                "set check_function_bodies = off;"
+                " create function public.list_invoices() returns setof integer language sql"
+                " as 'select * from session_approval.list_invoices()';"
+                " grant execute on function public.list_invoices(),"
+                f" public.{approve_door}, session_approval.acting_role() to payments;"
+                " grant execute on all functions in schema public"
+                " to public, anon, authenticated, service_role;"
+                " alter function public.get_credits() owner to former"
+            )
+
+            database.apply(own_database, [database.INSTALL])
+
+            assert grants(db) - before == {(approve_door, "payments")}
+            assert before - grants(db) == set()
+        finally:
+            db.execute("drop owned by payments, former")
+            db.execute("drop role payments, former")
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "setof session_approval.session_outcomes language sql"
+        " as 'select * from session_approval.session_outcomes where false'",
+        "void language sql"
+        " as 'select from session_approval.approve_session_and_deduct_credit($1, $2)'",
+    ],
+    ids=["nothing of ours is called", "ours is called"],
+)
+def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
+    own_database: str, shape: str
+) -> None:
+    with people.connect(own_database) as db:
+        db.execute(
+            f"drop function public.{APPROVE}(uuid, uuid); create function"
+            f" public.{APPROVE}(p_session_id uuid, p_user_id uuid) returns {shape}"
+        )
+
+        database.apply(own_database, [database.INSTALL])
+
+        found = db.execute("select from session_approval.rollback_notes where kind = 'function'")
+        assert found.fetchall() == []
+
+
+def test_an_earlier_attempt_that_somebody_put_back_is_replaced_again(old: Connection) -> None:
+    old.execute(EARLIER_ATTEMPT)
+    install(old)
+    [note] = old.execute(
+        "select was from session_approval.rollback_notes where kind = 'function'"
+    ).fetchall()
+    old.execute(f"drop function public.{APPROVE}(uuid, uuid)")
+    old.execute(note["was"])
+
+    install(old)
+
+    [waiting] = call(old, ADA, "list_pending_sessions")
+    assert approve(old, ADA, waiting)["status"] == "scheduled"

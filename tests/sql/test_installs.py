@@ -1,5 +1,9 @@
 """The history of installs: which release, when, by whom, and exactly what."""
 
+from hashlib import md5
+
+import pytest
+
 from scripts.bundle import version
 from scripts.local import database
 from tests import people
@@ -30,6 +34,18 @@ def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: st
         database.apply(own_database, [database.INSTALL])
 
         assert history(db) == [first]
+
+
+def test_the_checksum_is_of_all_functions_by_name(db: Connection) -> None:
+    [installed] = history(db)
+
+    functions = {
+        name.removeprefix("function "): digest
+        for name, digest in installed["definitions"].items()
+        if name.startswith("function ")
+    }
+    text = ",".join(name + functions[name] for name in sorted(functions))
+    assert installed["checksum"] == md5(text.encode()).hexdigest()  # noqa: S324 - as it is there
 
 
 def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_database: str) -> None:
@@ -91,10 +107,11 @@ def test_what_somebody_added_is_listed_with_the_grants_that_nobody_gave(db: Conn
     assert definitions(db) == after
 
 
-def test_an_install_that_changes_something_leaves_another_row(own_database: str) -> None:
+@pytest.mark.parametrize("was", ["version = '0.0.9'", "definitions = '{}'"])
+def test_an_install_that_changes_something_leaves_another_row(own_database: str, was: str) -> None:
     with people.connect(own_database) as db:
         [first] = history(db)
-        db.execute("update session_approval.installs set version = '0.0.9'")
+        db.execute(f"update session_approval.installs set {was}")
 
         database.apply(own_database, [database.INSTALL])
 

@@ -4,7 +4,7 @@ import re
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from tests import people
 from tests.install import places
-from tests.install.places import ADA, THERAPIST, dump, install, roll_back
+from tests.install.places import ADA, BEN, THERAPIST, dump, install, roll_back
 from tests.people import Connection, approve, propose
 from tests.servers import Server
 from tests.sql.test_install import APPROVE, answers, schema
@@ -201,8 +201,26 @@ def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
         assert dump(place) == dumped, parts[end - 1]
 
 
+@pytest.mark.parametrize("place", ["profiles"], indirect=True)
+def test_interrupted_at_its_start_it_remembers_that_the_view_of_people_is_the_projects_own(
+    place: Connection,
+) -> None:
+    begun = before("0005_sessions.sql")
+
+    for _ in range(2):
+        psql(place, begun)
+    database.apply_online(place.info.dsn)
+
+    assert "kept: view session_approval.people" in roll_back(place)
+
+
+@pytest.mark.parametrize(
+    "installing",
+    [database.apply_online, lambda address: database.apply(address, [database.INSTALL])],
+    ids=["online", "in one transaction"],
+)
 def test_an_index_that_was_left_unfinished_is_made_again(
-    place: Connection, twin: Connection
+    place: Connection, twin: Connection, installing: Callable[[str], None]
 ) -> None:
     psql(place, before("sessions_user_id_start_time_idx"))
     for db in (place, twin):
@@ -216,13 +234,13 @@ def test_an_index_that_was_left_unfinished_is_made_again(
                     " on public.sessions (user_id, start_time desc, id)"
                 )
 
-    database.apply_online(place.info.dsn)
+    installing(place.info.dsn)
 
     valid = "select indisvalid as is_valid from pg_index where indexrelid = %s::regclass"
     name = ("public.sessions_user_id_start_time_idx",)
     assert place.execute(valid, name).fetchall() == [{"is_valid": True}]
     # One that was there before, and of that name, is the application's: it is left alone.
-    database.apply_online(twin.info.dsn)
+    installing(twin.info.dsn)
     assert twin.execute(valid, name).fetchall() == [{"is_valid": False}]
 
 
@@ -276,28 +294,60 @@ def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers
             assert modes <= readers_and_rows | {"ShareUpdateExclusiveLock"}, table
 
 
-def test_writers_go_on_while_it_waits_for_a_long_transaction(place: Connection) -> None:
+@pytest.mark.parametrize(
+    ("lacking", "column", "migration", "other"),
+    [
+        ("user_credits", "credits_expired", "0005_sessions", "sessions"),
+        ("sessions", "request_key", "0006_user_credits", "user_credits"),
+    ],
+)
+def test_a_column_that_one_table_lacks_keeps_nobody_out_of_the_other(
+    db: Connection, lacking: str, column: str, migration: str, other: str
+) -> None:
+    db.execute(f"alter table public.{lacking} drop column {column} cascade")
+
+    db.execute((ROOT / f"sql/migrations/{migration}.sql").read_text())
+
+    assert "AccessExclusiveLock" in locks(db)[lacking]
+    assert "AccessExclusiveLock" not in locks(db).get(other, set())
+
+
+@pytest.mark.parametrize(
+    ("table", "held", "writing"),
+    [
+        (
+            "sessions",
+            "update public.sessions set status = status",
+            "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
+            f" values ('{ADA.id}', '{THERAPIST.id}', now(), now() + interval '1 hour')",
+        ),
+        (
+            "user_credits",
+            f"update public.user_credits set user_type = user_type where user_id = '{ADA.id}'",
+            f"update public.user_credits set user_type = user_type where user_id = '{BEN.id}'",
+        ),
+    ],
+)
+def test_writers_go_on_while_it_waits_for_a_long_transaction(
+    place: Connection, table: str, held: str, writing: str
+) -> None:
     def wait_until_it_asks_for_the_table() -> None:
         asked = (
-            "select from pg_locks where relation = 'public.sessions'::regclass"
+            "select from pg_locks where relation = %s::regclass"
             " and mode = 'AccessExclusiveLock' and not granted"
         )
-        while not place.execute(asked).fetchall():
+        while not place.execute(asked, (f"public.{table}",)).fetchall():
             assert installing.is_alive()
 
     with people.connect(place.info.dsn, autocommit=False) as long:
-        long.execute("update public.sessions set status = status")
+        long.execute(held)
         installing = threading.Thread(target=database.apply_online, args=(place.info.dsn,))
         installing.start()
         try:
             wait_until_it_asks_for_the_table()
             place.execute("set statement_timeout = '1s'")
             for _ in range(20):
-                place.execute(
-                    "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
-                    " values (%s, %s, now(), now() + interval '1 hour')",
-                    (ADA.id, THERAPIST.id),
-                )
+                place.execute(writing)
             wait_until_it_asks_for_the_table()
         finally:
             long.rollback()
@@ -341,26 +391,39 @@ def test_it_says_who_is_in_the_way_and_tries_again(
     [
         "select session_approval.take_locks('access exclusive', 'public.sessions')",
         *((ROOT / f"sql/policies/{table}.sql").read_text() for table in POLICIES),
+        (ROOT / "sql/migrations/0012_status_checks.sql").read_text(),
+        (ROOT / "sql/lock.sql").read_text(),
     ],
-    ids=["by itself", *(f"for a policy on {table}" for table in POLICIES)],
+    ids=[
+        "by itself",
+        *(f"for a policy on {table}" for table in POLICIES),
+        "for a check",
+        "for the triggers",
+    ],
 )
 def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
     own_database: str, taking: str
 ) -> None:
     pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
     with (
-        people.three_connections(own_database) as (owner, reader, installer),
+        people.three_connections(own_database) as (owner, writer, installer),
         ThreadPoolExecutor(1) as pool,
     ):
         for table, policy in POLICIES.items():
             owner.execute(f'alter policy "{policy}" on public.{table} using (false)')
-            reader.execute(f"select from public.{table}")
+        owner.execute(
+            "alter table public.sessions drop constraint sessions_status_check,"
+            " add constraint sessions_status_check check (status <> 'in_progress')"
+        )
+        for table in POLICIES:
+            writer.execute(f"lock table public.{table} in row exclusive mode")
         installer.execute("begin; set local lock_timeout = '7s'")
         answer = pool.submit(installer.execute, taking)
         asked_by = (installer.info.backend_pid,)
         while not (answer.done() or owner.execute(pausing, asked_by).fetchall()):
             pass
-        reader.commit()
+        assert not answer.done()
+        writer.commit()
         answer.result(20)
         assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "7s"}]
 

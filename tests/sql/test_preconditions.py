@@ -59,7 +59,7 @@ def test_types_that_the_functions_cannot_work_with_are_all_named_with_what_to_do
           add column is_instant text,
           add column created_by bigint,
           add column title jsonb,
-          add column time_zone varchar(8),
+          add column time_zone char(8),
           add column duration_minutes interval;
         alter table public.user_credits
           alter credits_balance drop default, alter credits_balance type text,
@@ -85,9 +85,25 @@ def test_types_that_the_functions_cannot_work_with_are_all_named_with_what_to_do
         "column public.user_credits.status of type text or enum: it is boolean" + own,
         "room for 16 letters in column public.sessions.status: it is character varying(12);"
         " alter table public.sessions alter column status type text",
-        "room for 32 letters in column public.sessions.time_zone: it is character varying(8);"
+        "room for 32 letters in column public.sessions.time_zone: it is character(8);"
         " alter table public.sessions alter column time_zone type text",
     ]
+
+
+def test_columns_that_are_just_wide_enough_are_fine_and_so_is_a_lots_status_of_an_enum_type(
+    old: Connection,
+) -> None:
+    old.execute(
+        "alter table public.sessions alter status type varchar(16),"
+        " add column time_zone varchar(32);"
+        " create type public.lot_status as enum ('active', 'inactive');"
+        " alter table public.user_credits add column status public.lot_status default 'active'"
+    )
+
+    install(old)
+
+    session = propose(old, THERAPIST, ADA, p_time_zone="America/Argentina/ComodRivadavia")
+    assert session["status"] == "pending_approval"
 
 
 def test_a_status_of_an_enum_type_is_said(old: Connection) -> None:
@@ -113,9 +129,11 @@ def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
           add column room integer,
           add column notes text not null default '',
           add column length interval,
+          alter duration drop default, alter duration type interval using '1 hour',
           add column title text generated always as ('Session') stored;
         update public.sessions set room = 1, length = '1 hour';
-        alter table public.sessions alter room set not null, alter length set not null;
+        alter table public.sessions
+          alter room set not null, alter length set not null, alter duration set not null;
         alter table public.user_credits
           add column bought_at date, add column serial integer generated always as identity;
         update public.user_credits set bought_at = now();
@@ -126,6 +144,7 @@ def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
     said = complaints(old)
 
     assert [re.split("[,:]| that ", line)[0] for line in said] == [
+        "a default for column public.sessions.duration",
         "a default for column public.sessions.id",
         "a default for column public.sessions.length",
         "a default for column public.sessions.room",
@@ -133,7 +152,7 @@ def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
         "column public.sessions.notes",
         "column public.sessions.title",
     ]
-    assert "alter table public.sessions alter column notes drop not null" in said[4]
+    assert "alter table public.sessions alter column notes drop not null" in said[5]
 
 
 def test_a_trigger_of_the_applications_own_may_fill_what_has_no_default(old: Connection) -> None:
@@ -153,6 +172,19 @@ def test_a_trigger_of_the_applications_own_may_fill_what_has_no_default(old: Con
 
     session = propose(old, THERAPIST, ADA)
     assert row(old, "sessions", session["id"])["reference"] == str(session["id"])
+
+
+def test_our_own_triggers_do_not_count_as_such_ones(old: Connection) -> None:
+    install(old)
+    old.execute(
+        "alter table public.sessions add column reference text;"
+        " update public.sessions set reference = id::text;"
+        " alter table public.sessions alter reference set not null"
+    )
+
+    [said] = complaints(old)
+
+    assert said.startswith("a default for column public.sessions.reference,")
 
 
 def test_functions_that_have_our_names_are_each_named_whatever_their_signature(
@@ -194,13 +226,56 @@ def test_every_column_that_a_proposal_or_a_grant_writes_is_on_the_list() -> None
             assert f"'{table}.{column}'" in listed, column
 
 
-def test_a_view_in_a_tables_place_is_said(old: Connection) -> None:
+@pytest.mark.parametrize("table", ["sessions", "user_credits"])
+def test_a_view_in_a_tables_place_is_said(old: Connection, table: str) -> None:
     old.execute(
-        "alter table public.sessions rename to all_sessions;"
-        " create view public.sessions as select * from public.all_sessions"
+        f"alter table public.{table} rename to all_of_them;"
+        f" create view public.{table} as select * from public.all_of_them"
     )
 
-    assert complaints(old) == ["table public.sessions, an ordinary one: it is a view"]
+    assert complaints(old) == [f"table public.{table}, an ordinary one: it is a view"]
+
+
+def test_without_users_the_kind_of_an_account_is_not_asked_for(old: Connection) -> None:
+    old.execute(
+        "drop table public.users cascade;"
+        " create schema session_approval; create table session_approval.begun ()"
+    )
+
+    said = complaints(old)
+
+    assert [line for line in said if "user_type" in line] == []
+    assert said[0].startswith("table public.users: where people live in another table")
+
+
+def test_what_is_missing_comes_in_the_order_in_which_it_is_looked_for() -> None:
+    places = re.findall(r"^ +(?:select )?(\d+), (?:'|format)", PRECONDITIONS.read_text(), re.M)
+
+    assert [int(place) for place in places] == list(range(1, 19))
+
+
+@pytest.mark.parametrize(
+    ("what", "instead", "said"),
+    [
+        ("'anon'", "'no_such_role'", "role no_such_role: Supabase has it"),
+        ("'authenticated'", "'no_such_role'", "role no_such_role: Supabase has it"),
+        ("'service_role'", "'no_such_role'", "role no_such_role: Supabase has it"),
+        ("current_setting('server_version_num')::integer", "139999", "PostgreSQL 14 or newer"),
+        ("current_setting('server_version_num')::integer", "140000", None),
+    ],
+)
+def test_a_server_that_is_too_old_or_has_not_all_of_the_roles_is_told_so(
+    old: Connection, what: str, instead: str, said: str | None
+) -> None:
+    text = PRECONDITIONS.read_text()
+    assert text.count(what) == 1
+    looking = text.replace(what, instead)
+
+    if said is None:
+        old.execute(looking)
+    else:
+        with pytest.raises(psycopg.Error, match=said):
+            old.execute(looking)
 
 
 def test_a_server_without_the_extension_is_told_which_package_brings_it(old: Connection) -> None:
@@ -240,10 +315,40 @@ def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection
     ]
 
 
+@pytest.mark.parametrize(
+    ("found", "creating", "owning"),
+    [
+        ("create extension btree_gist", True, False),
+        ("create schema session_approval authorization {role}", True, False),
+        (
+            "create extension btree_gist; create schema session_approval authorization {role}",
+            False,
+            False,
+        ),
+        ("create extension btree_gist; create schema session_approval", False, True),
+    ],
+)
+def test_the_privilege_to_create_is_asked_for_only_where_something_is_to_be_created(
+    old: Connection, found: str, creating: bool, owning: bool
+) -> None:
+    role = f"test_weak_{uuid4().hex[:8]}"
+    old.execute(f"create role {role} nologin; grant usage on schema auth to {role}")
+    try:
+        old.execute(found.format(role=role))
+        with pytest.raises(psycopg.Error) as caught:
+            old.execute(f"set local role {role};{PRECONDITIONS.read_text()}")
+    finally:
+        old.execute(f"drop owned by {role}; drop role {role}")
+
+    said = str(caught.value)
+    assert ("the privilege to create a schema and the extension" in said) == creating
+    assert ("ownership of schema session_approval: it belongs to postgres" in said) == owning
+
+
 # A length in a column of the project's own.
 
 
-@pytest.mark.parametrize("kind", ["integer", "smallint", "numeric"])
+@pytest.mark.parametrize("kind", ["integer", "smallint", "numeric", "double precision"])
 def test_a_proposal_has_its_length_in_the_projects_own_column_too(
     old: Connection, kind: str
 ) -> None:

@@ -124,6 +124,19 @@ def test_a_check_that_old_rows_break_comes_back_for_new_rows_alone(place: Connec
     assert dump(place) == before
 
 
+def test_an_earlier_function_that_everybody_could_call_by_default_comes_back_so(
+    place: Connection,
+) -> None:
+    function = "public.approve_session_and_deduct_credit(uuid, uuid)"
+    place.execute(f"create function {function} returns integer language sql as 'select 1'")
+
+    install(place)
+    roll_back(place, "drop")
+
+    allowed = place.execute(f"select has_function_privilege('anon', '{function}', 'execute') as ok")
+    assert allowed.fetchall() == [{"ok": True}]
+
+
 def test_what_the_application_built_on_ours_stops_it_and_nothing_is_changed(
     place: Connection,
 ) -> None:

@@ -818,6 +818,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
                     check=True,
                 )
             with people.act_as(db, None, owner):
+                assert db.execute("select from session_approval.rollback_plan").fetchall()
                 therapist = people.add_person(db, "therapist")
                 client = people.add_person(db, "individual")
                 people.give_credits(db, client, 2)

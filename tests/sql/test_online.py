@@ -84,6 +84,9 @@ def psql(db: Connection, text: str) -> None:
         cwd=ONLINE,
     )
     assert result.returncode == 0, result.stderr
+    gone = "select from pg_stat_activity where application_name = 'psql' and datname = %s"
+    while db.execute(gone, (db.info.dbname,)).fetchall():
+        pass  # its server process lets go of its locks as it ends
 
 
 def left(db: Connection) -> dict[str, Any]:

@@ -24,7 +24,6 @@ def register(app: Flask, settings: Settings) -> None:
             expose_headers=["Date", "ETag", "Retry-After", "X-Request-Id"],
             supports_credentials=settings.cookies is not None,  # else the token is a header
             always_send=False,
-            vary_header=False,  # it leaves the header out where an origin is refused: see below
             max_age=600,
         )
 
@@ -44,5 +43,5 @@ def _secure(response: Response) -> Response:
         headers["Cache-Control"] = "no-store"
         headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
     if current_app.config["ALLOWED_ORIGINS"] and request.path.startswith("/api/"):
-        response.vary.add("Origin")
+        response.vary.add("Origin")  # also where an origin is refused
     return response

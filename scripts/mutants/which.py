@@ -112,6 +112,7 @@ _OF_PYTHON = {
     "sessions": ("story", "refusals", "contract", "calendar", "metrics"),
     "therapist": ("story", "calendar", "refusals", "contract"),
     "credits": ("story", "contract"),
+    "webhook": ("webhook", "contract"),
 }  # fmt: skip
 
 

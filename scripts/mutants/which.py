@@ -14,6 +14,7 @@ _BY_RULE = {
     **dict.fromkeys(("invoker", "definer", "no-search-path", "stable"), ("test_catalogue",)),
     **dict.fromkeys(("no-revoke", "no-grant", "grant-anon"), ("test_catalogue", "test_matrix")),
     **dict.fromkeys(("nullable", "no-check"), ("test_catalogue",)),
+    "no-time-zone": ("test_install",),
     **dict.fromkeys(("open-policy", "policy-for-all"), ("test_guards", "test_matrix")),
 }
 # And what only several at once can tell; these take longest.

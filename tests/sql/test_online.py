@@ -429,6 +429,8 @@ def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
         writer.commit()
         answer.result(20)
         assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "7s"}]
+        installer.execute("commit")
+        assert installer.execute("show lock_timeout").fetchall() == [{"lock_timeout": "0"}]
 
 
 # The ledger.

@@ -27,7 +27,6 @@ begin
       and l.objsubid = 2
       and l.mode = 'ExclusiveLock'
       and l.granted
-      and l.pid is distinct from pg_backend_pid()
     order by 1, 2
   loop
     perform pg_advisory_xact_lock_shared(v_older.shelf, v_older.transaction);

@@ -1201,6 +1201,31 @@ def test_older_code_never_waits_for_a_proposal_nor_is_it_refused(race: Race) -> 
     assert pair["during"].lower == TEN
 
 
+def test_a_taken_time_is_refused_though_somebody_writes_to_the_session_that_has_it(
+    race: Race,
+) -> None:
+    session = race.proposing(race.client)(race.owner)
+    change(race.first, "sessions", session["id"], notes="written to")
+    race.second.execute("set local lock_timeout = '2s'")
+
+    with pytest.raises(psycopg.Error) as refused:
+        race.proposing(race.other_client)(race.second)
+
+    assert is_conflict(refused.value)
+
+
+def test_a_proposal_puts_away_what_ran_out_for_its_own_people_alone(
+    practice: Practice,
+) -> None:
+    db = practice.db
+    theirs = propose(db, practice.other_therapist, practice.other_client, p_start_time=TEN)
+    change(db, "sessions", theirs["id"], approval_expires_at="yesterday")
+
+    propose(db, practice.therapist, practice.client, p_start_time=TEN)
+
+    assert row(db, "sessions", theirs["id"])["status"] == "pending_approval"
+
+
 def test_a_proposal_sees_an_older_insert_that_began_while_another_proposal_was_under_way(
     race: Race, own_database: str
 ) -> None:

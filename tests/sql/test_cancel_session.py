@@ -444,15 +444,16 @@ def test_a_refunded_credit_pays_again(
     assert balances(db, client) == [0]
 
 
+@pytest.mark.parametrize("left", [2, 1])
 def test_a_refund_does_not_switch_on_a_lot_that_was_switched_off_with_credits_in_it(
-    db: Connection, client: Person, lot: UUID, session: Row
+    db: Connection, client: Person, lot: UUID, session: Row, left: int
 ) -> None:
-    change(db, "user_credits", lot, status="suspended")
+    change(db, "user_credits", lot, credits_balance=left, status="suspended")
 
     cancelled = cancel(db, client, session)
 
     stored = row(db, "user_credits", lot)
-    assert (stored["credits_balance"], stored["status"]) == (3, "suspended")
+    assert (stored["credits_balance"], stored["status"]) == (left + 1, "suspended")
     assert (cancelled["refunded"], cancelled["credits_balance_after"]) == (True, 0)
 
 

@@ -532,6 +532,16 @@ def test_the_same_proposal_under_the_same_key_is_made_once(
     assert len(events(db, first)) == 1
 
 
+def test_two_equal_proposals_under_two_keys_are_two(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    both = [{"p_is_instant": True, "p_request_key": key} for key in ("k-1", "k-2")]
+    made = [propose(db, therapist, client, **proposal) for proposal in both]
+
+    assert [propose(db, therapist, client, **proposal) for proposal in both] == made
+    assert len(proposals(db, therapist)) == 2
+
+
 def test_without_a_key_every_proposal_is_another_one(
     db: Connection, therapist: Person, client: Person
 ) -> None:

@@ -60,22 +60,25 @@ def test_after_everything_that_can_happen_there_is_nothing_to_say(
 
 
 @pytest.mark.usefixtures("_unrecorded")
+@pytest.mark.parametrize("balance", [3, 1])
 def test_a_balance_that_was_changed_behind_the_ledger_is_told(
-    db: Connection, client: Person
+    db: Connection, client: Person, balance: int
 ) -> None:
-    lot = give_credits(db, client, 3)
+    lot = give_credits(db, client, balance)
+    give_credits(db, client, 0)
 
-    assert problems(db) == [("a balance differs from its ledger", lot, None, 0, 3)]
+    assert problems(db) == [("a balance differs from its ledger", lot, None, 0, balance)]
 
 
+@pytest.mark.parametrize("left", [3, 1])
 def test_a_lot_that_went_behind_the_ledger_is_told(
-    db: Connection, client: Person, request: pytest.FixtureRequest
+    db: Connection, client: Person, request: pytest.FixtureRequest, left: int
 ) -> None:
-    lot = give_credits(db, client, 3)
+    lot = give_credits(db, client, left)
     request.getfixturevalue("_unrecorded")
     db.execute("delete from public.user_credits")
 
-    assert problems(db) == [("a lot is gone, and its ledger has credits left", lot, None, 3, 0)]
+    assert problems(db) == [("a lot is gone, and its ledger has credits left", lot, None, left, 0)]
 
 
 def test_a_lot_that_went_is_told_as_that_of_who_had_it_last(

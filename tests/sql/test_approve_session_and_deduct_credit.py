@@ -403,20 +403,22 @@ def test_a_cancelled_session_is_not_approved_again(
     assert balances(db, client) == [2]
 
 
+@pytest.mark.parametrize("status", ["scheduled", None])
 def test_a_session_that_the_old_code_scheduled_needs_no_approval(
-    db: Connection, therapist: Person, client: Person, refused: Refused
+    db: Connection, therapist: Person, client: Person, refused: Refused, status: str | None
 ) -> None:
+    db.execute("alter table public.sessions alter column status drop not null")
     give_credits(db, client)
     [session] = db.execute(
-        "insert into public.sessions (user_id, therapist_id, start_time, end_time)"
-        " values (%s, %s, 'tomorrow 10:00', 'tomorrow 10:30') returning id",
-        (client.id, therapist.id),
+        "insert into public.sessions (user_id, therapist_id, start_time, end_time, status)"
+        " values (%s, %s, 'tomorrow 10:00', 'tomorrow 10:30', %s) returning id",
+        (client.id, therapist.id, status),
     ).fetchall()
 
     with refused(409, "SESSION_NOT_PENDING") as refusal:
         approve(db, client, session)
 
-    assert refusal.details == {"status": "scheduled", "cancellation_reason": None}
+    assert refusal.details == {"status": status, "cancellation_reason": None}
     assert balances(db, client) == [1]
 
 

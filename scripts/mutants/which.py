@@ -25,6 +25,7 @@ _LAST_BY_RULE = dict.fromkeys(
 # The files whose tests do not have their name, and what their own tests leave to others.
 _BY_FILE: dict[str, tuple[str, ...]] = {
     "debit_one_credit": ("test_approve_session_and_deduct_credit", "test_storms"),
+    "approve_session_and_deduct_credit": ("test_calendar",),
     "create_custom_session": ("test_time", "test_calendar"),
     "check_proposal": ("test_create_custom_session", "test_time"),
     "keep_proposal": ("test_create_custom_session", "test_calendar"),

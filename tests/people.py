@@ -66,6 +66,16 @@ def forget_kind(db: Connection, person: Person) -> None:
     change(db, "users", person.id, user_type=None)
 
 
+@contextmanager
+def never_read_whole(db: Connection, table: str) -> Iterator[None]:
+    """See that what is asked here finds its rows of a table by an index."""
+    db.execute("set local enable_seqscan = off")
+    scans = sql.SQL("select pg_stat_get_xact_numscans({}::regclass) as n").format(table)
+    before = db.execute(scans).fetchall()
+    yield
+    assert db.execute(scans).fetchall() == before
+
+
 def give_credits(
     db: Connection,
     client: Person,

@@ -28,7 +28,6 @@ begin
     from pg_catalog.pg_attribute a
     where a.attrelid = 'public.sessions'::regclass
       and a.attname = 'duration'
-      and not a.attisdropped
       and a.atttypid in (
         'smallint'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'real'::regtype,
         'double precision'::regtype

@@ -198,7 +198,6 @@ where n.kind = 'column'
     from pg_catalog.pg_attribute a
     where a.attrelid = to_regclass('public.' || split_part(n.name, '.', 1))
       and a.attname = split_part(n.name, '.', 2)
-      and not a.attisdropped
   );
 
 revoke all on session_approval.rollback_plan from public, anon, authenticated, service_role;

@@ -364,6 +364,7 @@ FORGED: dict[str, Callable[[], dict[str, str] | str]] = {
     "too long a token": lambda: ssr(access_token(pad="x" * 9000)),
     "too long": lambda: of_length(16 * 1024 + 1),
     "in nine parts": lambda: in_parts(9),
+    "in two dozen parts": lambda: in_parts(24),
     "another encoding": lambda: {SUPABASE: json.dumps({"access_token": access_token()})},
     "the token itself": lambda: {SUPABASE: access_token()},
     "empty": lambda: {SUPABASE: ""},

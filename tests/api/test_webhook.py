@@ -88,7 +88,7 @@ def test_without_its_secret_or_the_secret_key_there_is_no_webhook(
 ) -> None:
     api = Api(replace(hook_settings, **{missing: None}))
 
-    assert_refused(post(api, b'{"test":"test"}'), 404, "NOT_FOUND")
+    assert_refused(post(api, PROBE), 404, "NOT_FOUND")
     assert api.get("/healthz").status_code == 200
 
 

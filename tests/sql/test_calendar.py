@@ -1226,23 +1226,14 @@ def test_a_proposal_puts_away_what_ran_out_for_its_own_people_alone(
     assert row(db, "sessions", theirs["id"])["status"] == "pending_approval"
 
 
-def test_a_proposal_sees_an_older_insert_that_began_while_another_proposal_was_under_way(
-    race: Race, own_database: str
+@pytest.mark.parametrize("under_way", ["a proposal", "another older insert"])
+def test_a_proposal_sees_an_older_insert_that_began_while_something_else_was_under_way(
+    race: Race, own_database: str, under_way: str
 ) -> None:
-    propose(race.first, race.therapist, race.client, p_start_time=TEN + DAY)
-    with people.connect(own_database, autocommit=False) as older:
-        insert(older, race.therapist, race.client)
-        race.first.commit()
-
-        act = race.proposing(race.other_client)
-        answer = overtaken(race.owner, older, race.second, act)
-        assert is_conflict(answer.exception())
-
-
-def test_a_proposal_sees_an_older_insert_that_began_while_another_older_one_was_under_way(
-    race: Race, own_database: str
-) -> None:
-    insert(race.first, race.therapist, race.client, TEN + DAY, TEN + DAY + HALF)
+    if under_way == "a proposal":
+        propose(race.first, race.therapist, race.client, p_start_time=TEN + DAY)
+    else:
+        insert(race.first, race.therapist, race.client, TEN + DAY, TEN + DAY + HALF)
     with people.connect(own_database, autocommit=False) as older:
         insert(older, race.therapist, race.client)
         race.first.commit()

@@ -1,6 +1,7 @@
 """The benchmarks run, and the page that publishes them names what exists."""
 
 import json
+import math
 import re
 import socket
 import threading
@@ -19,19 +20,19 @@ LARGEST_PICTURE = 60_000  # bytes
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """The folder of a run over HTTP with numbers so small that they say nothing, and its words."""
-    folder = tmp_path_factory.mktemp("measured")
+    """What was measured over HTTP in so little time that it says nothing, and what was printed."""
+    path = tmp_path_factory.mktemp("measured") / "http.json"
     run = programs.run(
         "scripts.bench.http",
-        *("--seconds", 0.1, "--rounds", 1, "--connections", 1, "--output", folder / "http.json"),
+        *("--seconds", 0.5, "--rounds", 1, "--connections", 1, "--output", path),
     )
     assert run.returncode in (0, 1), run.stdout + run.stderr
-    return folder, run.stdout
+    return path, run.stdout
 
 
 def test_every_side_approves_and_every_part_is_measured(measured: tuple[Path, str]) -> None:
-    folder, said = measured
-    found = json.loads((folder / "http.json").read_text())
+    path, said = measured
+    found = json.loads(path.read_text())
     rounds = [http.Round(**one) for one in found["rounds"]]
 
     assert {one.side for one in rounds} == set(http.SIDES)
@@ -42,24 +43,26 @@ def test_every_side_approves_and_every_part_is_measured(measured: tuple[Path, st
         assert side in said
 
 
-def test_what_was_measured_is_published_with_its_plots(
-    measured: tuple[Path, str], tmp_path: Path
-) -> None:
-    folder, _ = measured
-    (folder / "approvals.json").write_text(json.dumps(approvals(ours=90.0)))
+@pytest.fixture
+def figures(tmp_path: Path) -> Path:
+    """A folder with what make bench measures, made up."""
+    rounds = [vars(a_round(side, ticks=3)) for side in http.SIDES]
     times = {"pending list": 1.0, "upcoming list": 2.0}
     slower = {"pending list": 1.1, "upcoming list": 2.8}
-    (folder / "sizes.json").write_text(json.dumps({"10000": times, "5000000": slower}))
-    page = tmp_path / "benchmarks.md"
+    made_up = {
+        "http": {"rounds": rounds, "footprint": {"functions": 86.0}},
+        "approvals": approvals(ours=90.0),
+        "sizes": {"10000": times, "5000000": slower},
+    }
+    for name, each in made_up.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(each))
+    return tmp_path
 
-    assert publish.main(["--measured", str(folder), "--page", str(page)]) == 0
 
-    text = page.read_text()
-    assert "| SQL: 0.8 of the same statements by hand, or more | 0.90 to 0.90 | reached |" in text
-    assert "at most | 1.10 to 1.40 | **missed** |" in text
-    assert "$" not in text
-    for picture in re.findall(r"\]\((.+?\.svg)\)", text):
-        assert 1000 < (tmp_path / picture).stat().st_size < LARGEST_PICTURE
+def a_round(side: str, ticks: int) -> http.Round:
+    """A hundred approvals, in which every part burned so many ticks of the system's clock."""
+    parts = dict.fromkeys(http.PARTS, ticks * 0.1)
+    return http.Round(side, 1, 100, per_second=100.0, p50=9.0, p99=20.0, processor=parts)
 
 
 def approvals(ours: float) -> list[dict[str, object]]:
@@ -69,6 +72,32 @@ def approvals(ours: float) -> list[dict[str, object]]:
         {"side": side, "wallets": 1000, "clients": 1, "per_second": rate, "milliseconds": 1.0}
         for side, rate in rates.items()
     ]
+
+
+def test_what_was_measured_is_published_with_its_plots(figures: Path) -> None:
+    page = figures / "benchmarks.md"
+    assert publish.main(["--measured", str(figures), "--page", str(page)]) == 0
+
+    text = page.read_text()
+    assert "| SQL: 0.8 of the same statements by hand, or more | 0.90 to 0.90 | reached |" in text
+    assert "at most | 1.10 to 1.40 | **missed** |" in text
+    assert "$" not in text
+    for picture in re.findall(r"\]\((.+?\.svg)\)", text):
+        assert 1000 < (figures / picture).stat().st_size < LARGEST_PICTURE
+
+
+def test_a_run_too_short_for_its_processor_time_is_not_published(
+    figures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rounds = [a_round(side, ticks=side != http.ALONE) for side in http.SIDES]
+    assert math.isnan(http.cost(rounds, http.ALONE, http.API, 1))
+    written = {"rounds": [vars(one) for one in rounds], "footprint": {}}
+    (figures / "http.json").write_text(json.dumps(written))
+    page = figures / "benchmarks.md"
+
+    assert publish.main(["--measured", str(figures), "--page", str(page)]) == 2
+    assert "too short" in capsys.readouterr().err
+    assert not page.exists()
 
 
 def test_nothing_is_published_before_it_is_measured(

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import statistics
 import sys
 import time
@@ -282,9 +283,12 @@ def ratio(measured: Sequence[Round], side: str, other: str, connections: int) ->
 
 
 def cost(measured: Sequence[Round], side: str, other: str, connections: int) -> float:
-    """Return the other's processor time for an approval as a share of a side's."""
+    """Return the other's processor time for an approval as a share of a side's.
+
+    Not a number where so little was run that the system's clock ticks counted none.
+    """
     mine, theirs = (median(measured, each, connections, "burned") for each in (side, other))
-    return theirs / mine
+    return theirs / mine if mine else math.nan
 
 
 def added(measured: Sequence[Round], connections: int) -> float:

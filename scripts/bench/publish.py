@@ -26,7 +26,7 @@ COLOURS = ("#1f5f8b", "#2a7d4f", "#c78a1b", "#c0392b")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page and its plots; 2 where something was not measured yet."""
+    """Write the page and its plots; 2 where something was not measured, or for too short a time."""
     parser = argparse.ArgumentParser(prog="python -m scripts.bench.publish", description=__doc__)
     parser.add_argument("--measured", type=Path, default=LOCAL / "bench", help="folder of figures")
     parser.add_argument("--page", type=Path, default=DOC, help="(default: docs/benchmarks.md)")
@@ -40,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{error.filename} is missing: run make bench first", file=sys.stderr)
         return 2
     rounds = [http.Round(**one) for one in found["http"]["rounds"]]
+    if not all(one.burned for one in rounds):
+        print("too short a run to count its processor time: run make bench again", file=sys.stderr)
+        return 2
     plots = given.page.with_suffix("")
     plots.mkdir(parents=True, exist_ok=True)
     _draw(plots, rounds, found["approvals"], found["sizes"])

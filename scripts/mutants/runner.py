@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 
-from scripts.local import ROOT, StackError
+from scripts.local import ROOT, StackError, npm
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.mutants.mutant import Mutant
 from scripts.mutants.which import which_tests, wider_tests
@@ -68,8 +68,8 @@ class Runner:
                 shutil.copy(file, self.tree)
         (self.tree / ".venv").symlink_to(sys.prefix)
         (self.tree / ".local").mkdir()
-        for fetched in (ROOT / ".local").glob("npm*"):
-            (self.tree / ".local" / fetched.name).symlink_to(fetched)
+        npm.FOLDER.mkdir(parents=True, exist_ok=True)
+        (self.tree / ".local" / "npm").symlink_to(npm.FOLDER)
         server = EmbeddedPostgres(folder / "pg", config=_CONFIG)
         self._ends.enter_context(server)
         self._forks = self._ends.enter_context(

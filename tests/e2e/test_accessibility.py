@@ -1,14 +1,13 @@
 """axe-core finds nothing on any page, in any state, on a phone in the dark or on a wide screen."""
 
-import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from scripts.local import ROOT, StackError
-from scripts.local.postgrest import npm
+from scripts.local import StackError
+from scripts.local.npm import fetched
 from tests import people
 from tests.e2e.conftest import Api, Visitor
 from tests.e2e.test_story import CREATE, SESSIONS, THERAPY, choose, requests, soon, upcoming
@@ -17,7 +16,6 @@ from tests.people import Connection, Person
 pytestmark = pytest.mark.browser
 
 AXE = "axe-core@4.14.1"
-FOLDER = ROOT / ".local" / AXE
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 PRACTICE = [*WCAG, "best-practice"]
 FIND = """async (rules) => {
@@ -32,16 +30,10 @@ Check = Callable[..., None]
 @pytest.fixture(scope="session")
 def axe() -> str:
     """The source of axe-core, fetched by npm once and kept beside the local stack's programs."""
-    source = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
-    if not source.exists():
-        command = ["install", "--prefix", str(FOLDER), "--no-save", "--no-audit", "--no-fund", AXE]
-        try:
-            done = subprocess.run([*npm(), *command], capture_output=True, text=True, check=False)
-            why = done.stderr.strip()
-        except (OSError, StackError) as error:
-            why = str(error)
-        if not source.exists():
-            pytest.skip(f"NOT TESTED: npm could not install {AXE}, which looks for barriers: {why}")
+    try:
+        source = fetched("axe-core/axe.min.js", AXE)
+    except StackError as error:
+        pytest.skip(f"NOT TESTED, axe-core looks for barriers: {error}")
     return source.read_text()
 
 

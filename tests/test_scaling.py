@@ -2,13 +2,16 @@
 
 import importlib
 import re
+import signal
+import subprocess
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts.local import ROOT, StackError, database, end_at_once
 from scripts.scaling import parts
 from scripts.scaling.history import Attempt, check
 from scripts.scaling.partitions import convert
@@ -49,6 +52,14 @@ def test_the_page_names_every_program_and_only_files_that_exist() -> None:
 def test_a_missing_program_is_named_with_its_package() -> None:
     with pytest.raises(StackError, match="apt-get install its-package"):
         parts.program("no-such-program", "its-package")
+
+
+def test_processes_are_ended_though_one_has_ended_by_itself() -> None:
+    with subprocess.Popen(["true"]) as gone, subprocess.Popen(["sleep", "60"]) as busy:
+        family = [psutil.Process(one.pid) for one in (gone, busy)]
+        gone.wait()
+        end_at_once(family)
+        assert busy.wait(10) == -signal.SIGKILL
 
 
 def test_the_check_of_a_history_sees_what_was_lost_and_what_was_taken_twice(

@@ -2,7 +2,11 @@
 
 import os
 import socket
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 # Everything the stack keeps: git-ignored, safe to delete; LOCAL_FOLDER makes room for a second one.
@@ -11,6 +15,13 @@ LOCAL = Path(os.environ.get("LOCAL_FOLDER") or ROOT / ".local").resolve()
 
 class StackError(Exception):
     """A part of the local stack cannot start; the message says what to do."""
+
+
+def end_at_once(processes: Iterable[psutil.Process]) -> None:
+    """End processes at once, those that have not ended by themselves meanwhile."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()  # psutil knows it by its start as well, so it is no other's
 
 
 def free_port() -> int:

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import psycopg
 
-from scripts.local import ROOT, StackError, free_port
+from scripts.local import ROOT, StackError, end_at_once, free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.scaling.people import ISSUER, SECRET
 
@@ -105,9 +105,9 @@ def kill(server: EmbeddedPostgres) -> float:
     if server.pid is None:
         raise StackError(f"{server.data} has no server to kill")
     postmaster = psutil.Process(server.pid)
+    postmaster.suspend()  # so that no child is born while they are counted
     family = [postmaster, *postmaster.children(recursive=True)]
-    for process in family:
-        process.kill()
+    end_at_once(family)
     gone = time.monotonic()
     wait_for(lambda: all(map(_has_ended, family)), "the killed processes to end")
     return gone
@@ -221,8 +221,7 @@ class Api:
         """Stop it as a deployment does."""
         if self.process is not None:
             if how == signal.SIGKILL:  # the workers too: the machine is gone
-                for worker in psutil.Process(self.process.popen.pid).children(recursive=True):
-                    worker.kill()
+                end_at_once(psutil.Process(self.process.popen.pid).children(recursive=True))
             self.process.stop(how)
 
 

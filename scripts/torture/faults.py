@@ -14,6 +14,7 @@ import httpx
 import psycopg
 
 from scripts.daily_stand_in.faults import KINDS
+from scripts.local import end_at_once
 from scripts.torture.crowd import Crowd
 from scripts.torture.history import Attempt, Trouble
 from scripts.torture.stage import Disk, Stage
@@ -145,8 +146,7 @@ def _end_all(stage: Stage) -> None:
 
 def _kill_workers(stage: Stage, chance: random.Random, count: int | None) -> None:
     workers = stage.api.children()
-    for worker in workers if count is None else chance.sample(workers, min(count, len(workers))):
-        worker.kill()
+    end_at_once(workers if count is None else chance.sample(workers, min(count, len(workers))))
 
 
 def _fill(stage: Stage, disk: Disk) -> None:

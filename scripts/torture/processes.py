@@ -10,6 +10,8 @@ from contextlib import suppress
 
 import psutil
 
+from scripts.local import end_at_once
+
 _PAUSE = 0.05  # seconds before a start, so that one that cannot succeed yet is no busy loop
 
 
@@ -50,9 +52,7 @@ class Kept:
         while self._watch.is_alive():
             self._send(how if time.monotonic() < until else signal.SIGKILL)
             self._watch.join(1)
-        for orphan in self._orphans:
-            with suppress(psutil.NoSuchProcess):
-                orphan.kill()  # psutil knows it by its start as well, so it is no other's
+        end_at_once(self._orphans)
 
     def _send(self, sent: signal.Signals) -> None:
         with suppress(ProcessLookupError):

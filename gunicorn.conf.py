@@ -21,8 +21,8 @@ for _earlier in _metrics.glob("*.db"):
     _earlier.unlink()
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics)
 
-from api import logs  # noqa: E402
 from api.config import ConfigurationError, load_settings  # noqa: E402
+from api.serving import logs  # noqa: E402
 
 try:
     # Checked before the first fork, so that a wrong setting is one message and not a boot loop.

@@ -1,26 +1,14 @@
-"""The session approval API: create_app() is the only place that knows all the rooms."""
+"""The session approval API: create_app() is the only place that knows all the parts."""
 
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import (
-    auth,
-    contract,
-    credits,
-    errors,
-    headers,
-    health,
-    limits,
-    logs,
-    metrics,
-    rpc,
-    screens,
-    sessions,
-    therapist,
-    video,
-    webhook,
-)
+from api import supabase
 from api.config import MAX_BODY_BYTES, Settings, load_settings
+from api.contract import openapi
+from api.identity import auth
+from api.routes import credits, health, join, pages, sessions, therapist, webhook
+from api.serving import errors, headers, logs, metrics, rate_limits
 
 
 class _InOrder(DefaultJSONProvider):
@@ -39,11 +27,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     headers.register(app, settings)
     errors.register(app)
     metrics.register(app, settings)
-    limits.register(app, settings)
+    rate_limits.register(app, settings)
     auth.register(app, settings)
-    rpc.register(app, settings)
-    video.register(app, settings)
+    supabase.register(app, settings)
+    join.register(app, settings)
     webhook.register(app, settings)
-    for part in (therapist, sessions, video, credits, webhook, health, metrics, contract, screens):
+    for part in (therapist, sessions, join, credits, webhook, health, metrics, openapi, pages):
         app.register_blueprint(part.routes)
     return app

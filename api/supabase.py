@@ -9,9 +9,9 @@ from flask import Flask, current_app, g
 from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
 
-from api import metrics
 from api.config import Settings
-from api.errors import Refusal
+from api.serving import metrics
+from api.serving.errors import Refusal
 from api.wire import Wire
 
 _log = logging.getLogger(__name__)

@@ -15,15 +15,15 @@ import psycopg
 import pytest
 
 from scripts.local import LOCAL
-from tests import people
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
 from tests.servers import Server, running_server
 
 _SERVER = pytest.StashKey[Server]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run be short: python -m scripts.servers asks for one test of each file."""
+    """Let a run be short: python -m scripts.develop.servers asks for one test of each file."""
     parser.addoption("--each", type=int, metavar="N", help="run the first N tests of each file")
 
 
@@ -78,7 +78,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     if _SERVER not in config.stash:
         return "postgres: " + ("one for each process" if _distributes(config) else "not started")
     server = config.stash[_SERVER]
-    with people.connect(server.address) as db:
+    with actors.connect(server.address) as db:
         row = db.execute("show server_version").fetchone()
     return f"postgres: {row and row['server_version']}, {server.backend}"
 
@@ -106,7 +106,7 @@ def shared_database(server: Server) -> Iterator[str]:
 @pytest.fixture
 def db(shared_database: str) -> Iterator[Connection]:
     """A connection whose every change is rolled back."""
-    with people.connect(shared_database, autocommit=False) as connection:
+    with actors.connect(shared_database, autocommit=False) as connection:
         yield connection
         connection.rollback()
 
@@ -114,19 +114,19 @@ def db(shared_database: str) -> Iterator[Connection]:
 @pytest.fixture
 def therapist(db: Connection) -> Person:
     """A therapist."""
-    return people.add_person(db, "therapist")
+    return actors.add_person(db, "therapist")
 
 
 @pytest.fixture
 def client(db: Connection) -> Person:
     """A client without credits."""
-    return people.add_person(db, "individual")
+    return actors.add_person(db, "individual")
 
 
 @pytest.fixture
 def stranger(db: Connection) -> Person:
     """A client who has nothing to do with the others."""
-    return people.add_person(db, "individual")
+    return actors.add_person(db, "individual")
 
 
 @pytest.fixture

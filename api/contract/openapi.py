@@ -7,12 +7,12 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
 from werkzeug.routing import Rule
 
-from api import auth
-from api.answers import answers
-from api.bodies import Body, Query
-from api.refusals import REFUSALS
-from api.schemas import Schemas, header
-from api.screens import PAGE_HEADERS
+from api.contract.refusals import REFUSALS
+from api.contract.requests import Body, Query
+from api.contract.responses import answers
+from api.contract.schemas import Schemas, header
+from api.identity import auth
+from api.routes.pages import PAGE_HEADERS
 
 routes = Blueprint("contract", __name__)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from api.shapes import Conflict, FreeTime, OwnConflict, Shape
+from api.contract.response_models import Conflict, FreeTime, OwnConflict, Shape
 
 
 class Shortage(Shape):

@@ -21,7 +21,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from api.errors import Refusal
+from api.serving.errors import Refusal
 
 
 def _no_nul(value: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode
 
-from api.errors import FLAT
-from api.refusals import DETAILS, REFUSALS
+from api.contract.refusals import DETAILS, REFUSALS
+from api.serving.errors import FLAT
 
 Json = dict[str, Any]
 

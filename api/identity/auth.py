@@ -5,10 +5,11 @@ import re
 import jwt
 from flask import Flask, current_app, g, request
 
-from api import cookies, limits
 from api.config import Settings
-from api.errors import Refusal
-from api.tokens import Claims, TokenVerifier, not_signed_in
+from api.identity import cookies
+from api.identity.tokens import Claims, TokenVerifier, not_signed_in
+from api.serving import rate_limits
+from api.serving.errors import Refusal
 
 _BEARER = re.compile(r"Bearer +([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII | re.IGNORECASE)
 
@@ -33,9 +34,9 @@ def sign_in() -> None:
     except Refusal as refusal:
         # By address only here: a good token's request is never refused for its neighbours' sake.
         if refusal.status == 401:
-            limits.count(f"address:{request.remote_addr}")
+            rate_limits.count(f"address:{request.remote_addr}")
         raise
-    limits.count(f"subject:{claims.sub}")
+    rate_limits.count(f"subject:{claims.sub}")
     if claims.is_anonymous and current_app.config["REFUSE_ANONYMOUS"]:
         raise Refusal(403, "AUTHORIZATION_ERROR", "Please sign up first: this needs an account")
     g.token, g.aal = token, claims.aal

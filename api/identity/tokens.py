@@ -10,8 +10,8 @@ from jwt.utils import base64url_decode
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.config import Settings
-from api.errors import Refusal
-from api.keys import KeysUnavailable, PublicKeys
+from api.identity.jwks import KeysUnavailable, PublicKeys
+from api.serving.errors import Refusal
 
 _MAX_TOKEN_BYTES = 8 * 1024
 _REMEMBERED = 2048  # verified tokens, those used last

@@ -5,9 +5,10 @@ from uuid import UUID
 
 from flask import Blueprint, Response
 
-from api import auth, rpc
-from api.answers import answer, answers
-from api.shapes import Shape
+from api import supabase
+from api.contract.response_models import Shape
+from api.contract.responses import answer, answers
+from api.identity import auth
 
 routes = Blueprint("credits", __name__, url_prefix="/api/credits")
 routes.before_request(auth.sign_in)
@@ -55,4 +56,4 @@ def get_credits() -> Response:
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    return answer(**rpc.call_one("get_credits"))
+    return answer(**supabase.call_one("get_credits"))

@@ -4,9 +4,9 @@ import time
 
 from flask import Blueprint, Response, current_app
 
-from api.answers import answer, answers
-from api.errors import Refusal
-from api.shapes import Shape
+from api.contract.response_models import Shape
+from api.contract.responses import answer, answers
+from api.serving.errors import Refusal
 
 routes = Blueprint("health", __name__)
 

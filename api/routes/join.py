@@ -7,14 +7,16 @@ from uuid import UUID
 
 from flask import Blueprint, Flask, Response, current_app
 
-from api import auth, metrics, rpc
-from api.answers import answer, answers
-from api.bodies import Body, read_id, takes
+from api import supabase
 from api.config import Settings
-from api.errors import Refusal
-from api.providers import provider
-from api.rooms import RoomUnavailable, VideoProvider
-from api.shapes import Shape
+from api.contract.requests import Body, read_id, takes
+from api.contract.response_models import Shape
+from api.contract.responses import answer, answers
+from api.identity import auth
+from api.serving import metrics
+from api.serving.errors import Refusal
+from api.video import provider
+from api.video.provider import RoomUnavailable, VideoProvider
 
 routes = Blueprint("video", __name__, url_prefix="/api/sessions")
 routes.before_request(auth.sign_in)
@@ -69,7 +71,7 @@ def join_by_body(wanted: Join) -> Response:
 
 
 def _join(session_id: str) -> Response:
-    joined = rpc.call_one("join_session", p_session_id=session_id)
+    joined = supabase.call_one("join_session", p_session_id=session_id)
     try:
         room = _rooms().ensure(joined["room"])
         token = _rooms().token(joined["attendance"])

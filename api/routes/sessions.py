@@ -5,11 +5,12 @@ from uuid import UUID
 from flask import Blueprint, Response, g
 from werkzeug.routing import BaseConverter
 
-from api import auth, rpc
-from api.answers import answer, answers
-from api.bodies import Body, Flag, Integer, Query, Text, read_id, takes
-from api.shapes import Approved, Ended, History, Sessions, Terms
-from api.video import offer_room, remove_room
+from api import supabase
+from api.contract.requests import Body, Flag, Integer, Query, Text, read_id, takes
+from api.contract.response_models import Approved, Ended, History, Sessions, Terms
+from api.contract.responses import answer, answers
+from api.identity import auth
+from api.routes.join import offer_room, remove_room
 
 routes = Blueprint("sessions", __name__, url_prefix="/api/sessions")
 routes.before_request(auth.sign_in)
@@ -66,8 +67,8 @@ def approve(approval: Approval) -> Response:
     403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING,
     409 TIME_SLOT_CONFLICT, 410 SESSION_EXPIRED.
     """
-    session = rpc.call_one("approve_session_and_deduct_credit", **approval.parameters())
-    beside = rpc.take(session)
+    session = supabase.call_one("approve_session_and_deduct_credit", **approval.parameters())
+    beside = supabase.take(session)
     session["credits_balance_after"] = beside["credits_balance_after"]
     session["credits_low"] = beside["credits_low"]
     session["already_approved"] = beside["already_approved"]
@@ -82,7 +83,7 @@ def pending() -> Response:
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    return answer(sessions=rpc.call("list_pending_sessions"))
+    return answer(sessions=supabase.call("list_pending_sessions"))
 
 
 @routes.get("")
@@ -96,7 +97,7 @@ def list_sessions(wanted: Filter) -> Response:
     parameters = wanted.parameters()
     if "p_status" in parameters:
         parameters["p_status"] = parameters["p_status"].split(",")
-    return answer(sessions=rpc.call("list_sessions", **parameters))
+    return answer(sessions=supabase.call("list_sessions", **parameters))
 
 
 @routes.get("/<session:session_id>")
@@ -107,7 +108,7 @@ def get_session(session_id: str) -> Response:
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     404 SESSION_NOT_FOUND.
     """
-    session = rpc.call_one("get_session", p_session_id=read_id(session_id))
+    session = supabase.call_one("get_session", p_session_id=read_id(session_id))
     events = session.pop("events")
     return answer(session=session, events=events)
 
@@ -122,7 +123,7 @@ def decline(reason: Reason, session_id: str) -> Response:
     404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
     """
     found = read_id(session_id)
-    return _ended(rpc.call_one("decline_session", p_session_id=found, **reason.parameters()))
+    return _ended(supabase.call_one("decline_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.post("/<session_id>/cancel")
@@ -136,7 +137,7 @@ def cancel(reason: Reason, session_id: str) -> Response:
     410 SESSION_EXPIRED.
     """
     found = read_id(session_id)
-    return _ended(rpc.call_one("cancel_session", p_session_id=found, **reason.parameters()))
+    return _ended(supabase.call_one("cancel_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.get("/<session_id>/cancellation")
@@ -147,7 +148,7 @@ def preview_cancellation(session_id: str) -> Response:
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
     404 SESSION_NOT_FOUND.
     """
-    return answer(**rpc.call_one("preview_cancellation", p_session_id=read_id(session_id)))
+    return answer(**supabase.call_one("preview_cancellation", p_session_id=read_id(session_id)))
 
 
 @routes.post("/<session_id>/finish")
@@ -160,11 +161,11 @@ def finish(outcome: Outcome, session_id: str) -> Response:
     404 SESSION_NOT_FOUND, 409 SESSION_NOT_FINISHABLE.
     """
     found = read_id(session_id)
-    return _ended(rpc.call_one("finish_session", p_session_id=found, **outcome.parameters()))
+    return _ended(supabase.call_one("finish_session", p_session_id=found, **outcome.parameters()))
 
 
-def _ended(session: rpc.Row) -> Response:
-    beside = rpc.take(session)
+def _ended(session: supabase.Row) -> Response:
+    beside = supabase.take(session)
     remove_room(beside["room"])
     return answer(
         session=session,

@@ -7,11 +7,12 @@ from uuid import UUID
 from flask import Blueprint, Response, request
 from pydantic import AfterValidator, WithJsonSchema
 
-from api import auth, rpc
-from api.answers import answer, answers
-from api.bodies import Body, Day, Flag, Instant, Integer, Text, takes
-from api.shapes import Conflict, FreeTime, OwnConflict, Person, Session, Shape
-from api.video import offer_room
+from api import supabase
+from api.contract.requests import Body, Day, Flag, Instant, Integer, Text, takes
+from api.contract.response_models import Conflict, FreeTime, OwnConflict, Person, Session, Shape
+from api.contract.responses import answer, answers
+from api.identity import auth
+from api.routes.join import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
 routes.before_request(auth.sign_in)
@@ -73,8 +74,8 @@ def create_custom_session(proposal: Proposal) -> Response:
     parameters = proposal.parameters()
     if key := request.headers.get("Idempotency-Key"):
         parameters["p_request_key"] = key
-    session = rpc.call_one("create_custom_session", **parameters)
-    beside = rpc.take(session)
+    session = supabase.call_one("create_custom_session", **parameters)
+    beside = supabase.take(session)
     # Made beforehand so that joining is instant; where it is, nobody learns before approval.
     offer_room(beside["room"])
     return answer(session=session, message=beside["message"])
@@ -108,7 +109,7 @@ def check_availability(question: Question) -> Response:
 
     Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    return answer(**rpc.call_one("check_availability", **question.parameters()))
+    return answer(**supabase.call_one("check_availability", **question.parameters()))
 
 
 class Client(Person):
@@ -130,4 +131,4 @@ def list_clients() -> Response:
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
-    return answer(clients=rpc.call("list_clients"))
+    return answer(clients=supabase.call("list_clients"))

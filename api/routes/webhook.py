@@ -11,11 +11,11 @@ from typing import Any
 from flask import Blueprint, Flask, Response, current_app, request
 from werkzeug.exceptions import NotFound
 
-from api import rpc
-from api.answers import answer, answers
+from api import supabase
 from api.config import Settings
-from api.errors import Refusal
-from api.shapes import Shape
+from api.contract.response_models import Shape
+from api.contract.responses import answer, answers
+from api.serving.errors import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def daily() -> Response:
     if not isinstance(event, dict):
         raise Refusal(400, "VALIDATION_ERROR", "The event is not a JSON object")
     try:
-        [kept] = rpc.call_as_server("record_video_event", p_event=event)
+        [kept] = supabase.call_as_server("record_video_event", p_event=event)
     except Refusal as refusal:
         if refusal.status == 400:
             raise

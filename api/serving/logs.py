@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, g, has_request_context, request
 
-from api import metrics
+from api.serving import metrics
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ _QUOTES_REQUESTS = re.compile(r"(Invalid request|Error handling request)\b.*", r
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "filters": {"in_request": {"()": "api.logs.InRequest"}},
+    "filters": {"in_request": {"()": "api.serving.logs.InRequest"}},
     "formatters": {
         "json": {
             "()": "pythonjsonlogger.json.JsonFormatter",

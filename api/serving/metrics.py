@@ -15,9 +15,9 @@ from prometheus_client import (
 )
 from werkzeug.exceptions import NotFound
 
-from api.answers import answers
 from api.config import Settings
-from api.errors import Refusal
+from api.contract.responses import answers
+from api.serving.errors import Refusal
 
 routes = Blueprint("metrics", __name__)
 

@@ -10,7 +10,7 @@ from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from api.config import LIMITS_TIMEOUT, Settings
-from api.errors import Refusal
+from api.serving.errors import Refusal
 
 _log = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
 """Which video provider an installation uses."""
 
 from api.config import Settings
-from api.daily import Daily
-from api.jitsi import Jitsi
-from api.rooms import VideoProvider
+from api.video.daily import Daily
+from api.video.jitsi import Jitsi
+from api.video.provider import VideoProvider
 
 
 def provider(settings: Settings) -> VideoProvider:

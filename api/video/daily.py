@@ -12,7 +12,7 @@ import httpx
 import jwt
 
 from api.config import ROOM_TIMEOUT, Settings
-from api.rooms import Kind, Room, RoomUnavailable, Spec, VideoProvider
+from api.video.provider import Kind, Room, RoomUnavailable, Spec, VideoProvider
 
 log = logging.getLogger(__name__)
 logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO holds each room's name

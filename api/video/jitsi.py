@@ -12,7 +12,7 @@ import hmac
 import jwt
 
 from api.config import Settings
-from api.rooms import Room, Spec, VideoProvider
+from api.video.provider import Room, Spec, VideoProvider
 
 
 class Jitsi(VideoProvider):

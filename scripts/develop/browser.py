@@ -16,7 +16,9 @@ def find() -> str | None:
 
 def main() -> int:
     """Install Debian's chromium if there is none; where that cannot be, say so and go on."""
-    argparse.ArgumentParser(prog="python -m scripts.browser", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m scripts.develop.browser", description=__doc__
+    ).parse_args()
     if find():
         return 0
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]

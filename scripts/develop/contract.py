@@ -8,7 +8,7 @@ from typing import Any
 
 from api import create_app
 from api.config import load_settings
-from api.contract import contract
+from api.contract.openapi import contract
 from scripts.local import ROOT, StackError
 from scripts.local.npm import fetched, npm
 
@@ -49,7 +49,9 @@ def _without_examples(part: Any) -> Any:
 
 def main() -> int:
     """Write both, or say why not."""
-    argparse.ArgumentParser(prog="python -m scripts.contract", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m scripts.develop.contract", description=__doc__
+    ).parse_args()
     DOCUMENT.write_text(document())
     try:
         TYPES.write_text(types())

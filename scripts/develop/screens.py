@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from scripts.browser import find
+from scripts.develop.browser import find
 from scripts.local import ROOT
 from scripts.local.stack import Stack
 
@@ -233,7 +233,9 @@ SERIES: list[Callable[[Studio], None]] = [client_screens, therapist_screens, mee
 
 def main() -> int:
     """Start a stack in a folder of its own, and take every picture anew."""
-    argparse.ArgumentParser(prog="python -m scripts.screens", description=__doc__).parse_args()
+    argparse.ArgumentParser(
+        prog="python -m scripts.develop.screens", description=__doc__
+    ).parse_args()
     program = find()
     if program is None:
         print("The pictures need Chromium (Debian: apt-get install chromium)", file=sys.stderr)

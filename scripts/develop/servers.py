@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from scripts.local import ROOT, StackError, docker
 from scripts.local.postgres import programs
 
-_SQL = ["tests/sql", "tests/install", "--each"]
+_SQL = [
+    *(
+        f"tests/{noun}"
+        for noun in ("people", "credits", "calendar", "sessions", "video", "install")
+    ),
+    "--each",
+]
 _SELECTIONS = {
     "15": [*_SQL, "4"],
     "17": [*_SQL, "4"],

@@ -12,7 +12,7 @@ from scripts.local import ROOT, StackError
 
 _START_SECONDS = 60.0
 _PULL_SECONDS = 120.0
-_BUILD = ROOT / "scripts" / "postgres_image.sh"
+_BUILD = ROOT / "scripts" / "local" / "postgres_image.sh"
 _BUILT = "session-approval-postgres"  # the image that the script makes
 
 

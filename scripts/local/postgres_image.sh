@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes a small image of this Debian's Postgres, for machines that reach no image registry, in about a minute.
-# scripts/postgres_image.sh NAME    (as root, with debootstrap and a running Docker)
+# scripts/local/postgres_image.sh NAME    (as root, with debootstrap and a running Docker)
 set -euo pipefail
-name=${1:?usage: scripts/postgres_image.sh NAME}
+name=${1:?usage: scripts/local/postgres_image.sh NAME}
 suite=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=$(apt-get indextargets --format '$(REPO_URI)' "Codename: $suite" 'Created-By: Packages' | head -n 1)
 

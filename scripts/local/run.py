@@ -12,7 +12,7 @@ import psycopg
 
 from scripts.local import LOCAL, StackError
 from scripts.local.stack import Stack
-from scripts.sweep import sweep
+from scripts.operate.sweep import sweep
 
 _SWEEP_SECONDS = 60.0
 

@@ -12,8 +12,8 @@ from flask import Blueprint, Flask, Response, jsonify, request, send_from_direct
 from psycopg.rows import dict_row
 
 from api import create_app as create_api
-from api.answers import answer
-from api.errors import Refusal
+from api.contract.responses import answer
+from api.serving.errors import Refusal
 from scripts.local.tokens import mint
 
 routes = Blueprint("sign_in", __name__)

@@ -130,7 +130,7 @@ class Stack:
         self._spawn(
             "daily",
             [
-                *(sys.executable, "-m", "scripts.daily_stand_in", "--port", port),
+                *(sys.executable, "-m", "scripts.local.fake_daily", "--port", port),
                 *("--api-key", "local-daily-key", "--domain", "local"),
             ],
             f"{self.daily_url}/control/requests",

@@ -13,8 +13,8 @@ _VERSION = re.compile(r"as \$\$ select '([^']+)' \$\$;")
 
 
 def version() -> str:
-    """Return the release's number, which sql/functions/version.sql says."""
-    file = ROOT / "sql" / "functions" / "version.sql"
+    """Return the release's number, which sql/install/version.sql says."""
+    file = ROOT / "sql" / "install" / "version.sql"
     if found := _VERSION.search(file.read_text()):
         return found[1]
     raise ValueError(f"{file} says no version")

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scripts.credits", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.operate.credits", description=__doc__)
     parser.add_argument("--database-url", default=os.environ.get("DATABASE_URL"))
     commands = parser.add_subparsers(required=True, metavar="grant|adjust|show|history")
 

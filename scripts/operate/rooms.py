@@ -13,8 +13,8 @@ from dotenv import load_dotenv
 from psycopg.rows import dict_row
 
 from api.config import ConfigurationError, load_settings
-from api.providers import provider
-from api.rooms import RoomUnavailable, VideoProvider
+from api.video import provider
+from api.video.provider import RoomUnavailable, VideoProvider
 
 # Daily allows some 20 requests a second, of which making a room takes up to three, and 50 deletions
 # in 30 seconds; the API lives from the same allowance.
@@ -25,7 +25,7 @@ _DONE = {"make": "made", "mend": "mended", "delete": "deleted"}
 def main(arguments: list[str] | None = None) -> int:
     """Reconcile: 0 when all is right or repaired, 1 when not, 2 when it cannot look."""
     load_dotenv()
-    parser = argparse.ArgumentParser(prog="python -m scripts.rooms", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.operate.rooms", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="reconcile")
     reconcile = commands.add_parser(
         "reconcile",

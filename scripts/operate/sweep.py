@@ -16,7 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Sweep once, or again and again; 0 when all is put away, 2 when the database cannot be had."""
     load_dotenv()
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.sweep",
+        prog="python -m scripts.operate.sweep",
         description=f"{__doc__} For databases without pg_cron, which the install sets to do the "
         "same. Safe to run from two places.",
     )

@@ -5,7 +5,7 @@
 -- nobody can be in its way; lock_calendars looks for it. Calendars share 256 shelves, so that an import of
 -- any size takes no more locks than that.
 
-create or replace function session_approval.announce_older_write(p_people uuid[])
+create or replace function session_approval.announce_direct_write(p_people uuid[])
 returns void
 language sql
 volatile
@@ -13,12 +13,12 @@ security invoker
 set search_path = ''
 as $$
   select pg_try_advisory_xact_lock(
-    session_approval.calendar_shelf(p.id),
+    session_approval.calendar_lock_class(p.id),
     (pg_current_xact_id()::text::bigint & 2147483647)::integer)
   from unnest(p_people) p (id)
 $$;
 
-comment on function session_approval.announce_older_write(uuid[]) is
+comment on function session_approval.announce_direct_write(uuid[]) is
   'Let whoever decides about these people''s time wait for this transaction.';
 
-revoke all on function session_approval.announce_older_write(uuid[]) from public, anon, authenticated;
+revoke all on function session_approval.announce_direct_write(uuid[]) from public, anon, authenticated;

@@ -8,7 +8,7 @@
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 
-create or replace function session_approval.hold_slot(
+create or replace function session_approval.book_slot(
   p_session_id uuid,
   p_people uuid[],
   p_start_time timestamptz,
@@ -67,8 +67,8 @@ begin
 end
 $$;
 
-comment on function session_approval.hold_slot(uuid, uuid[], timestamptz, timestamptz, text) is
+comment on function session_approval.book_slot(uuid, uuid[], timestamptz, timestamptz, text) is
   'Hold these people''s time for a session; 409 when one of them is taken.';
 
-revoke all on function session_approval.hold_slot(uuid, uuid[], timestamptz, timestamptz, text)
+revoke all on function session_approval.book_slot(uuid, uuid[], timestamptz, timestamptz, text)
   from public, anon, authenticated;

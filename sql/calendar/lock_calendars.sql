@@ -1,6 +1,6 @@
 -- Wait until nobody else is deciding about these people's time, and keep it so until the transaction ends.
 -- Locks: each person's calendar, in id order. Then it waits for the writers of sessions without approval who
--- are under way (announce_older_write); those who come later find that this one came first.
+-- are under way (announce_direct_write); those who come later find that this one came first.
 
 create or replace function session_approval.lock_calendars(p_people uuid[])
 returns void
@@ -21,7 +21,7 @@ begin
     select distinct l.classid::bigint::integer as shelf, l.objid::bigint::integer as transaction
     from pg_catalog.pg_locks l
     join pg_catalog.pg_database d on d.oid = l.database
-    join unnest(p_people) p (id) on session_approval.calendar_shelf(p.id) = l.classid::bigint
+    join unnest(p_people) p (id) on session_approval.calendar_lock_class(p.id) = l.classid::bigint
     where d.datname = current_database()
       and l.locktype = 'advisory'
       and l.objsubid = 2

@@ -7,7 +7,7 @@
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
 
-create or replace function session_approval.keep_slot()
+create or replace function session_approval.sync_booking()
 returns trigger
 language plpgsql
 security definer
@@ -39,7 +39,7 @@ begin
 
     -- An approved session that goes on where it is needs no time that it has not; what overlaps since before
     -- there was a calendar, or was inserted past it, must not keep its people from joining. A proposal that
-    -- is approved where it is holds the time of both already: hold_slot would see it too, at a tenth more of
+    -- is approved where it is holds the time of both already: book_slot would see it too, at a tenth more of
     -- an approval's instructions.
     if new.requires_approval and new.status = any (v_approved) then
       if old.status = any (v_approved) then
@@ -56,7 +56,7 @@ begin
     if (new.status = 'pending_approval' or new.status = any (v_approved))
       and coalesce(new.end_time, new.start_time) > now() - interval '1 day'
     then
-      perform session_approval.announce_older_write(array[new.therapist_id, new.user_id]);
+      perform session_approval.announce_direct_write(array[new.therapist_id, new.user_id]);
     end if;
   else
     v_end_time := coalesce(
@@ -74,7 +74,7 @@ begin
       )
     )
   then
-    perform session_approval.hold_slot(
+    perform session_approval.book_slot(
       new.id, array[new.therapist_id, new.user_id], new.start_time, v_end_time, new.time_zone);
   elsif tg_op = 'UPDATE' then
     delete from session_approval.bookings b where b.session_id = new.id;
@@ -84,7 +84,7 @@ begin
 end
 $$;
 
-create or replace function session_approval.clear_slots()
+create or replace function session_approval.clear_bookings()
 returns trigger
 language plpgsql
 security definer
@@ -97,26 +97,26 @@ begin
 end
 $$;
 
-comment on function session_approval.keep_slot() is
+comment on function session_approval.sync_booking() is
   'Holds the time of a session''s two people, or gives it back; 409 when one of them is taken.';
-comment on function session_approval.clear_slots() is 'Gives back all time when sessions are truncated.';
+comment on function session_approval.clear_bookings() is 'Gives back all time when sessions are truncated.';
 
-revoke all on function session_approval.keep_slot() from public, anon, authenticated;
-revoke all on function session_approval.clear_slots() from public, anon, authenticated;
+revoke all on function session_approval.sync_booking() from public, anon, authenticated;
+revoke all on function session_approval.clear_bookings() from public, anon, authenticated;
 
 -- Their names come after those of the events' triggers, which read the note that the change was given before
 -- another change, of a proposal that is put away, is noted.
 create or replace trigger session_approval_slot
 after insert or delete on public.sessions
-for each row execute function session_approval.keep_slot();
+for each row execute function session_approval.sync_booking();
 
 create or replace trigger session_approval_slot_change
 after update on public.sessions
-for each row execute function session_approval.keep_slot();
+for each row execute function session_approval.sync_booking();
 
 create or replace trigger session_approval_slot_truncate
 after truncate on public.sessions
-for each statement execute function session_approval.clear_slots();
+for each statement execute function session_approval.clear_bookings();
 
 comment on trigger session_approval_slot on public.sessions is
   'A session that needs approval holds its two people''s time.';
@@ -124,19 +124,3 @@ comment on trigger session_approval_slot_change on public.sessions is
   'A session that needs approval holds its two people''s time.';
 comment on trigger session_approval_slot_truncate on public.sessions is
   'Sessions removed by TRUNCATE hold nobody''s time.';
-
--- What an earlier release or attempt left gets its slots; creating the triggers above has locked out every
--- writer until this transaction ends. Of two that overlap the approved one, then the older, gets the slot.
--- sql/online does it afterwards, session by session.
-insert into session_approval.bookings (session_id, person_id, during)
-select h.id, person.id, tstzrange(h.start_time, h.end_time)
-from session_approval.held_sessions h
-join public.sessions s on s.id = h.id
-cross join lateral (values (h.therapist_id), (h.user_id)) person (id)
-where current_setting('session_approval.online', true) is distinct from 'on'
-  and s.requires_approval
-  and h.start_time < h.end_time
-  and h.end_time > now()
-  and person.id is not null
-order by s.status = 'pending_approval', s.created_at, s.id
-on conflict do nothing;

@@ -18,7 +18,7 @@ begin
     return;
   end if;
 
-  perform session_approval.take_locks('access exclusive', 'public.user_credits');
+  perform session_approval.lock_tables('access exclusive', 'public.user_credits');
 
   drop policy if exists "Clients see their own credits" on public.user_credits;
   create policy "Clients see their own credits"

@@ -5,7 +5,7 @@
 -- ours, so that it must go before ours can stand in its place. How to make it again is kept.
 do $$
 begin
-  insert into session_approval.rollback_notes (kind, name, was)
+  insert into session_approval.install_changes (kind, name, was)
   select
     'function', 'public.approve_session_and_deduct_credit(uuid, uuid)',
     concat(
@@ -47,7 +47,7 @@ $$;
 -- What holds no data is made anew at every install, for its shape may have changed since the last one: a
 -- function cannot be given another result, nor a view another column in its middle. What something of the
 -- database's own depends on is left standing, and replaced where it stands. Grants of the database's own on
--- the doors are given again at the end (sql/regrant.sql).
+-- the doors are given again at the end (sql/install/restore_grants.sql).
 do $$
 declare
   v_doors constant oid[] := array(

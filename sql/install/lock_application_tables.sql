@@ -3,6 +3,6 @@
 
 do $$
 begin
-  perform session_approval.take_locks('share row exclusive', 'public.sessions', 'public.user_credits');
+  perform session_approval.lock_tables('share row exclusive', 'public.sessions', 'public.user_credits');
 end
 $$;

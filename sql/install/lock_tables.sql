@@ -7,7 +7,7 @@
 -- Caller: the install alone. Locks: the tables in the order given, to the end of the transaction.
 -- Refuses with 55P03 when others would not let go, and names them.
 
-create or replace function session_approval.take_locks(p_mode text, variadic p_tables text[])
+create or replace function session_approval.lock_tables(p_mode text, variadic p_tables text[])
 returns void
 language plpgsql
 volatile
@@ -64,7 +64,7 @@ begin
 end
 $$;
 
-comment on function session_approval.take_locks(text, text[]) is
+comment on function session_approval.lock_tables(text, text[]) is
   'Lock tables of the application, in bites so short that nobody queues behind it for long.';
 
-revoke all on function session_approval.take_locks(text, text[]) from public, anon, authenticated;
+revoke all on function session_approval.lock_tables(text, text[]) from public, anon, authenticated;

@@ -3,7 +3,7 @@
 --
 -- search_path is empty as everywhere, so that Postgres prints every name in full, whoever asks.
 
-create or replace function session_approval.definitions()
+create or replace function session_approval.object_digests()
 returns table (kind text, name text, digest text)
 language sql
 stable
@@ -52,7 +52,7 @@ as $$
     where i.indrelid in (select r.oid from relations r)
       or i.indexrelid in (
         select to_regclass('public.' || n.name)
-        from session_approval.rollback_notes n
+        from session_approval.install_changes n
         where n.kind = 'index'
       )
 
@@ -80,7 +80,7 @@ as $$
   from things t
 $$;
 
-comment on function session_approval.definitions() is
+comment on function session_approval.object_digests() is
   'Every function, view, constraint, index, trigger and grant of ours, by a digest of its definition.';
 
-revoke all on function session_approval.definitions() from public, anon, authenticated;
+revoke all on function session_approval.object_digests() from public, anon, authenticated;

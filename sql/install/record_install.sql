@@ -10,7 +10,7 @@ from (
       string_agg(d.name || d.digest, ',' order by d.name collate "C") filter (where d.kind = 'function')
     ) as checksum,
     jsonb_object_agg(d.kind || ' ' || d.name, d.digest) as definitions
-  from session_approval.definitions() d
+  from session_approval.object_digests() d
 ) ours
 where current_setting('session_approval.online', true) is distinct from 'on'
   and not exists (

@@ -1,4 +1,4 @@
--- Where pg_cron is installed, the sweep runs every minute by itself; elsewhere python -m scripts.sweep does
+-- Where pg_cron is installed, the sweep runs every minute by itself; elsewhere python -m scripts.operate.sweep does
 -- it.
 -- A job of this name is replaced, not added again.
 

@@ -10,10 +10,10 @@ revoke all on schema session_approval from public, anon;
 -- The doors are security invoker and call a room here, so their callers must be able to look it up.
 grant usage on schema session_approval to authenticated, service_role;
 
--- What the install changes in what it finds is written down first, so that sql/rollback can put it back:
+-- What the install changes in what it finds is written down first, so that sql/uninstall can put it back:
 -- a name of ours that is taken already belongs to the application, and is never dropped. A later migration
 -- that adds a column or an index to the application's tables records it here in the same way.
-create table if not exists session_approval.rollback_notes (
+create table if not exists session_approval.install_changes (
   kind text,
   name text,
   was text,
@@ -24,19 +24,19 @@ create table if not exists session_approval.rollback_notes (
   )
 );
 
-revoke all on session_approval.rollback_notes from public, anon, authenticated, service_role;
+revoke all on session_approval.install_changes from public, anon, authenticated, service_role;
 
-comment on table session_approval.rollback_notes is
-  'What the install added to the application''s tables, and what it replaced: read by rollback_plan.';
-comment on column session_approval.rollback_notes.kind is
+comment on table session_approval.install_changes is
+  'What the install added to the application''s tables, and what it replaced: read by uninstall_plan.';
+comment on column session_approval.install_changes.kind is
   'column, index, extension: added by the install. comment, check, function: replaced. view: found, and '
   'left as it was.';
-comment on column session_approval.rollback_notes.name is 'Of what it is about.';
-comment on column session_approval.rollback_notes.was is
+comment on column session_approval.install_changes.name is 'Of what it is about.';
+comment on column session_approval.install_changes.was is
   'What was there: a comment''s text, a check''s expression, the statements that make a function.';
-comment on column session_approval.rollback_notes.became is 'A check''s definition since then.';
+comment on column session_approval.install_changes.became is 'A check''s definition since then.';
 
-insert into session_approval.rollback_notes (kind, name)
+insert into session_approval.install_changes (kind, name)
 select 'column', ours.name
 from unnest(array[
   'sessions.is_instant', 'sessions.requires_approval', 'sessions.created_by',
@@ -55,7 +55,7 @@ where not exists (
 )
 on conflict do nothing;
 
-insert into session_approval.rollback_notes (kind, name)
+insert into session_approval.install_changes (kind, name)
 select 'index', ours.name
 from unnest(array[
   'sessions_created_by_request_key_idx', 'sessions_user_id_created_at_pending_idx',
@@ -67,7 +67,7 @@ where to_regclass('public.' || ours.name) is null
 on conflict do nothing;
 
 -- Comments that the migrations write over, of columns that were there.
-insert into session_approval.rollback_notes (kind, name, was)
+insert into session_approval.install_changes (kind, name, was)
 select 'comment', c.relname || '.' || a.attname, pg_catalog.col_description(c.oid, a.attnum)
 from pg_catalog.pg_class c
 join pg_catalog.pg_attribute a on a.attrelid = c.oid
@@ -79,18 +79,18 @@ where (c.oid = 'public.sessions'::regclass and a.attname in (
 on conflict do nothing;
 
 -- A comment of a column that the install adds is not one that was found; nor is what a second run meets.
-delete from session_approval.rollback_notes n
+delete from session_approval.install_changes n
 where n.kind = 'comment'
   and exists (
-    select from session_approval.rollback_notes c where c.kind = 'column' and c.name = n.name
+    select from session_approval.install_changes c where c.kind = 'column' and c.name = n.name
   );
 
-insert into session_approval.rollback_notes (kind, name)
+insert into session_approval.install_changes (kind, name)
 select 'extension', 'btree_gist'
 where not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist')
 on conflict do nothing;
 
-insert into session_approval.rollback_notes (kind, name)
+insert into session_approval.install_changes (kind, name)
 select 'view', 'session_approval.people'
 where to_regclass('session_approval.people') is not null
   and to_regclass('session_approval.settings') is null

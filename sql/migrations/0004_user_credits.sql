@@ -5,7 +5,7 @@ begin
   -- Noted as missing before, and still so.
   if exists (
     select
-    from session_approval.rollback_notes n
+    from session_approval.install_changes n
     where n.kind = 'column'
       and n.name like 'user_credits.%'
       and not exists (
@@ -15,7 +15,7 @@ begin
           and a.attname = split_part(n.name, '.', 2)
       )
   ) then
-    perform session_approval.take_locks('access exclusive', 'public.user_credits');
+    perform session_approval.lock_tables('access exclusive', 'public.user_credits');
 
     alter table public.user_credits
       add column if not exists status text not null default 'active',

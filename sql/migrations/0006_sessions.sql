@@ -6,7 +6,7 @@ begin
   -- Noted as missing before, and still so.
   if exists (
     select
-    from session_approval.rollback_notes n
+    from session_approval.install_changes n
     where n.kind = 'column'
       and n.name like 'sessions.%'
       and not exists (
@@ -16,7 +16,7 @@ begin
           and a.attname = split_part(n.name, '.', 2)
       )
   ) then
-    perform session_approval.take_locks('access exclusive', 'public.sessions');
+    perform session_approval.lock_tables('access exclusive', 'public.sessions');
 
     alter table public.sessions
       add column if not exists is_instant boolean not null default false,

@@ -1,17 +1,17 @@
 -- How a session that needs approval may go from one status to another, for a DBA to read and for the guard to
--- obey: people with a token may write those marked by_writing themselves, as existing screens do; the others
+-- obey: people with a token may write those marked direct_write_allowed themselves, as existing screens do; the others
 -- are the functions' alone. service_role and the owner can write any; what they do is recorded.
 
 create table if not exists session_approval.transitions (
   from_status text,
   to_status text,
   act text not null,
-  by_writing boolean not null,
+  direct_write_allowed boolean not null,
   constraint transitions_pkey primary key (from_status, to_status),
   constraint a_transition_leads_elsewhere check (from_status <> to_status)
 );
 
-insert into session_approval.transitions (from_status, to_status, act, by_writing)
+insert into session_approval.transitions (from_status, to_status, act, direct_write_allowed)
 values
   ('pending_approval', 'scheduled', 'approve', false),
   ('pending_approval', 'confirmed', 'approve, when instant', false),
@@ -42,5 +42,5 @@ comment on table session_approval.transitions is
 comment on column session_approval.transitions.from_status is 'The status before.';
 comment on column session_approval.transitions.to_status is 'The status afterwards.';
 comment on column session_approval.transitions.act is 'What brings it about.';
-comment on column session_approval.transitions.by_writing is
+comment on column session_approval.transitions.direct_write_allowed is
   'Whether the session''s people may write it themselves; if not, only the functions do it for them.';

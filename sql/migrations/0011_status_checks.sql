@@ -30,14 +30,14 @@ begin
     into v_allows_all;
 
     if v_allows_all is false then
-      perform session_approval.take_locks('access exclusive', 'public.sessions');
+      perform session_approval.lock_tables('access exclusive', 'public.sessions');
 
       execute format('alter table public.sessions drop constraint %I', v_check.conname);
       execute format(
         'alter table public.sessions add constraint %I check ((%s) or status in (%s)) %s',
         v_check.conname, v_check.expression, v_seven, v_check.validity);
 
-      insert into session_approval.rollback_notes (kind, name, was, became)
+      insert into session_approval.install_changes (kind, name, was, became)
       select
         'check', v_check.conname, v_check.expression,
         -- As it is once it is validated, if it is to be.
@@ -55,7 +55,7 @@ begin
   if current_setting('session_approval.online', true) is distinct from 'on' then
     for v_check in
       select k.conname
-      from session_approval.rollback_notes n
+      from session_approval.install_changes n
       join pg_catalog.pg_constraint k
         on k.conrelid = 'public.sessions'::regclass
        and k.conname = n.name

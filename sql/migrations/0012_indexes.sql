@@ -9,7 +9,7 @@ begin
   -- What an interrupted "create index concurrently" of ours left.
   for v_unfinished in
     select n.name
-    from session_approval.rollback_notes n
+    from session_approval.install_changes n
     join pg_catalog.pg_index i on i.indexrelid = to_regclass('public.' || n.name)
     where n.kind = 'index'
       and not i.indisvalid

@@ -2,7 +2,7 @@
 -- there: one look at each, while others write.
 
 select format('alter table public.sessions validate constraint %I', k.conname)
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 join pg_catalog.pg_constraint k
   on k.conrelid = 'public.sessions'::regclass
  and k.conname = n.name

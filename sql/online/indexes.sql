@@ -7,7 +7,7 @@ set lock_timeout = 0;
 set statement_timeout = 0;
 
 select format('drop index concurrently public.%I', n.name)
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 join pg_catalog.pg_index i on i.indexrelid = to_regclass('public.' || n.name)
 where n.kind = 'index'
   and not i.indisvalid

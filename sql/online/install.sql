@@ -2,10 +2,10 @@
 -- psql -X -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/online/install.sql    (no -1: it is many transactions)
 --
 -- Interrupted, or stopped for a lock that was not to be had, it is run again and goes on where it was; every
--- step leaves a database that works, and that sql/rollback/rollback.sql takes back to what it was. It needs a
+-- step leaves a database that works, and that sql/uninstall/uninstall.sql takes back to what it was. It needs a
 -- connection of its own to the server: not one through a pooler in transaction mode.
 --
--- Strong locks are taken in bites (take_locks) and held for milliseconds. What takes long (indexes, looking
+-- Strong locks are taken in bites (lock_tables) and held for milliseconds. What takes long (indexes, looking
 -- at every row for a check, an opening entry for every lot) takes locks that no writer waits for.
 
 \set ON_ERROR_STOP on
@@ -21,26 +21,26 @@ $$;
 
 \echo '1 of 7: whether all is here, and what there is before'
 begin;
-\ir ../migrations/0001_preconditions.sql
-\ir ../migrations/0002_schema.sql
-\ir ../functions/take_locks.sql
-\ir ../functions/check_to_put_back.sql
-\ir ../views/rollback_plan.sql
+\ir ../install/preconditions.sql
+\ir ../migrations/0001_schema.sql
+\ir ../install/lock_tables.sql
+\ir ../uninstall/restored_status_check.sql
+\ir ../uninstall/uninstall_plan.sql
 commit;
 
 \echo '2 of 7: columns, checks for new rows, policies'
 begin;
 set local lock_timeout = '5s';
 set local session_approval.online = 'on';
-\ir ../migrations/0005_sessions.sql
-\ir ../migrations/0012_status_checks.sql
-\ir ../policies/sessions.sql
+\ir ../migrations/0006_sessions.sql
+\ir ../migrations/0011_status_checks.sql
+\ir ../sessions/people_see_their_own_sessions.sql
 commit;
 
 begin;
 set local lock_timeout = '5s';
-\ir ../migrations/0006_user_credits.sql
-\ir ../policies/user_credits.sql
+\ir ../migrations/0004_user_credits.sql
+\ir ../credits/clients_see_their_own_credits.sql
 commit;
 
 \echo '3 of 7: indexes (how far one is: select * from pg_stat_progress_create_index)'
@@ -56,7 +56,7 @@ set local session_approval.online = 'on';
 commit;
 
 begin;
-\ir ../record.sql
+\ir ../install/record_install.sql
 commit;
 
 \echo '6 of 7: credit lots that were there, into the ledger'

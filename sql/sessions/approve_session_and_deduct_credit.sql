@@ -64,7 +64,7 @@ begin
       v_session.status, v_session.approval_expires_at, v_session.cancellation_reason);
 
     if not v_session.holds_its_time and v_session.start_time < v_session.end_time then
-      perform session_approval.hold_slot(
+      perform session_approval.book_slot(
         p_session_id, array[v_session.therapist_id, v_caller.id], v_session.start_time,
         v_session.end_time, v_session.time_zone);
     end if;

@@ -3,7 +3,7 @@
 -- nothing else; what has become of it the screens ask the API. Where there is no Realtime there is no
 -- trigger, and screens look again every few seconds.
 
-create or replace function session_approval.tell_people()
+create or replace function session_approval.broadcast_change()
 returns trigger
 language plpgsql
 security definer
@@ -22,10 +22,10 @@ begin
 end
 $$;
 
-comment on function session_approval.tell_people() is
+comment on function session_approval.broadcast_change() is
   'Tells a session''s two people, by Supabase Realtime, that it has changed.';
 
-revoke all on function session_approval.tell_people() from public, anon, authenticated;
+revoke all on function session_approval.broadcast_change() from public, anon, authenticated;
 
 do $$
 begin
@@ -35,7 +35,7 @@ begin
 
   create or replace trigger session_approval_live
   after insert or update on public.sessions
-  for each row execute function session_approval.tell_people();
+  for each row execute function session_approval.broadcast_change();
 
   comment on trigger session_approval_live on public.sessions is
     'A session''s people learn of its changes by Supabase Realtime.';

@@ -78,7 +78,7 @@ begin
         'must be in the future'));
   end if;
 
-  v_session_id := session_approval.keep_proposal(
+  v_session_id := session_approval.insert_or_find_proposal(
     v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
     v_title, p_notes, v_is_instant, p_request_key);
 

@@ -41,7 +41,7 @@ begin
     or (
       v_session.status in ('completed', 'no_show')
       and v_session.status <> p_outcome
-      and session_approval.was_swept(p_session_id)
+      and session_approval.status_set_by_system(p_session_id)
     )
   then
     perform session_approval.note_status_change(v_caller.id, null);

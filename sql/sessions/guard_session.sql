@@ -65,7 +65,7 @@ begin
       select
       from session_approval.transitions t
       where (t.from_status, t.to_status) = (old.status, new.status)
-        and t.by_writing
+        and t.direct_write_allowed
     );
   end if;
 

@@ -6,7 +6,7 @@
 --
 -- Refusals: 422 IDEMPOTENCY_CONFLICT (same key, other content), 409 TIME_SLOT_CONFLICT.
 
-create or replace function session_approval.keep_proposal(
+create or replace function session_approval.insert_or_find_proposal(
   p_therapist_id uuid,
   p_patient_id uuid,
   p_start_time timestamptz,
@@ -71,12 +71,12 @@ begin
 end
 $$;
 
-comment on function session_approval.keep_proposal(
+comment on function session_approval.insert_or_find_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
 ) is
   'Insert a proposal, or find the same one under the same key; returns its id. 422 when the key was used '
   'for another one, 409 when the time is taken.';
 
-revoke all on function session_approval.keep_proposal(
+revoke all on function session_approval.insert_or_find_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
 ) from public, anon, authenticated;

@@ -19,7 +19,7 @@ begin
     return;
   end if;
 
-  perform session_approval.take_locks('access exclusive', 'public.sessions');
+  perform session_approval.lock_tables('access exclusive', 'public.sessions');
 
   drop policy if exists "People see their own sessions" on public.sessions;
   create policy "People see their own sessions"

@@ -1,6 +1,6 @@
 -- Whether the last change of a session's status was nobody's in particular, such as the sweep's.
 
-create or replace function session_approval.was_swept(p_session_id uuid)
+create or replace function session_approval.status_set_by_system(p_session_id uuid)
 returns boolean
 language sql
 stable
@@ -14,7 +14,7 @@ as $$
   limit 1
 $$;
 
-comment on function session_approval.was_swept(uuid) is
+comment on function session_approval.status_set_by_system(uuid) is
   'Whether nobody in particular made the last change of this session''s status.';
 
-revoke all on function session_approval.was_swept(uuid) from public, anon, authenticated;
+revoke all on function session_approval.status_set_by_system(uuid) from public, anon, authenticated;

@@ -1,9 +1,9 @@
--- What sql/rollback/rollback.sql would do to this database, in order. It changes nothing.
--- psql -X -d "$DATABASE_URL" -f sql/rollback/preview.sql
+-- What sql/uninstall/uninstall.sql would do to this database, in order. It changes nothing.
+-- psql -X -d "$DATABASE_URL" -f sql/uninstall/preview.sql
 --
 -- To see it with the columns dropped that the install added, say this first:
---   set session_approval.rollback_columns = 'drop';
+--   set session_approval.uninstall_columns = 'drop';
 
 select p.step, p.what
-from session_approval.rollback_plan p
+from session_approval.uninstall_plan p
 order by p.step, p.what;

@@ -1,7 +1,7 @@
 -- The statement that makes a widened check on sessions.status what it was: null where that cannot be, with
 -- the reason. A check that somebody has changed since the install is theirs; one that a session needs stays.
 
-create or replace function session_approval.check_to_put_back(
+create or replace function session_approval.restored_status_check(
   p_name text,
   p_was text,
   p_became text,
@@ -55,8 +55,8 @@ begin
 end
 $$;
 
-comment on function session_approval.check_to_put_back(text, text, text) is
-  'What rollback_plan does with a widened check on sessions.status, and the statement for it.';
+comment on function session_approval.restored_status_check(text, text, text) is
+  'What uninstall_plan does with a widened check on sessions.status, and the statement for it.';
 
-revoke all on function session_approval.check_to_put_back(text, text, text)
+revoke all on function session_approval.restored_status_check(text, text, text)
   from public, anon, authenticated;

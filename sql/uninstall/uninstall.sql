@@ -1,12 +1,12 @@
 -- Take the product out: everything of ours goes, the application's tables are left with the rows they have.
--- psql -X -1 -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/rollback/rollback.sql
+-- psql -X -1 -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/uninstall/uninstall.sql
 --
 -- With the schema goes the history: credit ledger, session events, bookings. Keep it first with
 --   pg_dump -d "$DATABASE_URL" -n session_approval > session_approval.sql
 --
 -- Columns that the install added to sessions and user_credits stay, with what is in them. To drop them, say
 -- this first, in the same connection (psql: a -c before the -f). Others are never dropped:
---   set session_approval.rollback_columns = 'drop';
+--   set session_approval.uninstall_columns = 'drop';
 --
 -- preview.sql shows all of it beforehand. Where something of the application relies on ours, this stops,
 -- names it and changes nothing.
@@ -19,18 +19,18 @@ declare
   v_plan jsonb;
   v_step jsonb;
 begin
-  if to_regclass('session_approval.rollback_plan') is null then
+  if to_regclass('session_approval.uninstall_plan') is null then
     raise exception using
-      message = 'there is no session_approval.rollback_plan here; nothing was changed',
+      message = 'there is no session_approval.uninstall_plan here; nothing was changed',
       hint = 'Where the product is installed in an older or damaged form, install it again first.',
       errcode = 'object_not_in_prerequisite_state';
   end if;
 
-  if coalesce(current_setting('session_approval.rollback_columns', true), '')
+  if coalesce(current_setting('session_approval.uninstall_columns', true), '')
     not in ('', 'keep', 'drop')
   then
     raise exception using
-      message = 'session_approval.rollback_columns is either keep or drop; nothing was changed',
+      message = 'session_approval.uninstall_columns is either keep or drop; nothing was changed',
       errcode = 'invalid_parameter_value';
   end if;
 
@@ -39,7 +39,7 @@ begin
 
   select jsonb_agg(to_jsonb(p) order by p.step, p.what)
   into v_plan
-  from session_approval.rollback_plan p;
+  from session_approval.uninstall_plan p;
 
   if v_plan -> 0 ->> 'step' = '0' then
     raise exception using

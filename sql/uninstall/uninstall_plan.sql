@@ -1,11 +1,11 @@
--- What taking the product out would do, in order, each with its statement: sql/rollback/preview.sql shows it,
--- sql/rollback/rollback.sql does it. Step 0 stands in the way; rows without a statement change nothing.
+-- What taking the product out would do, in order, each with its statement: sql/uninstall/preview.sql shows it,
+-- sql/uninstall/uninstall.sql does it. Step 0 stands in the way; rows without a statement change nothing.
 --
 -- Columns that the install added are kept, with what is in them, unless the transaction says
---   set session_approval.rollback_columns = 'drop';
+--   set session_approval.uninstall_columns = 'drop';
 -- and columns that were there before the install are never dropped.
 
-create or replace view session_approval.rollback_plan as
+create or replace view session_approval.uninstall_plan as
 with doors as (
   select
     f.oid, format('public.%I(%s)', f.proname, pg_get_function_identity_arguments(f.oid)) as signature
@@ -14,12 +14,12 @@ with doors as (
     and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
 ),
 people as (
-  select exists (select from session_approval.rollback_notes n where n.kind = 'view') as are_theirs
+  select exists (select from session_approval.install_changes n where n.kind = 'view') as are_theirs
 ),
 extension as (
   select e.oid, e.extname as name, e.extnamespace = 'session_approval'::regnamespace as is_inside
   from pg_catalog.pg_extension e
-  join session_approval.rollback_notes n
+  join session_approval.install_changes n
     on n.kind = 'extension'
    and n.name = e.extname
 ),
@@ -84,7 +84,7 @@ from doors o
 
 union all
 select 2, 'put back: function ' || n.name || ', as it was found', n.was
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 where n.kind = 'function'
 
 union all
@@ -161,7 +161,7 @@ union all
 select
   10, 'put back: comment on column ' || n.name,
   format('comment on column public.%s is %L', n.name, n.was)
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 where n.kind = 'comment'
   and exists (
     select
@@ -173,13 +173,13 @@ where n.kind = 'comment'
 
 union all
 select 11, c.what, c.statement
-from session_approval.rollback_notes n
-cross join lateral session_approval.check_to_put_back(n.name, n.was, n.became) c
+from session_approval.install_changes n
+cross join lateral session_approval.restored_status_check(n.name, n.was, n.became) c
 where n.kind = 'check'
 
 union all
 select 12, 'drop: index ' || n.name, 'drop index public.' || n.name
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 where n.kind = 'index'
   and to_regclass('public.' || n.name) is not null
 
@@ -188,9 +188,9 @@ select
   13, case when chosen.drops then 'drop: column ' else 'kept: column ' end || n.name,
   case when chosen.drops then format(
     'alter table public.%s drop column %s', split_part(n.name, '.', 1), split_part(n.name, '.', 2)) end
-from session_approval.rollback_notes n
+from session_approval.install_changes n
 cross join lateral (
-  select current_setting('session_approval.rollback_columns', true) = 'drop' as drops
+  select current_setting('session_approval.uninstall_columns', true) = 'drop' as drops
 ) chosen
 where n.kind = 'column'
   and exists (
@@ -200,7 +200,7 @@ where n.kind = 'column'
       and a.attname = split_part(n.name, '.', 2)
   );
 
-revoke all on session_approval.rollback_plan from public, anon, authenticated, service_role;
+revoke all on session_approval.uninstall_plan from public, anon, authenticated, service_role;
 
-comment on view session_approval.rollback_plan is
-  'What sql/rollback/rollback.sql would do, by step; step 0 stands in its way, no statement changes nothing.';
+comment on view session_approval.uninstall_plan is
+  'What sql/uninstall/uninstall.sql would do, by step; step 0 stands in its way, no statement changes nothing.';

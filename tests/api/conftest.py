@@ -27,8 +27,8 @@ from api.config import Settings, load_settings
 from scripts.local import ROOT, free_port
 from scripts.local.postgrest import PostgREST
 from scripts.local.tokens import mint
-from tests import people
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
 from tests.pgbouncer import POSTGREST, pooled
 from tests.servers import Server
 
@@ -69,7 +69,7 @@ def daily_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The stand-in for Daily, as a process."""
     port = free_port()
     log = tmp_path_factory.mktemp("daily") / "log"
-    command = [sys.executable, "-m", "scripts.daily_stand_in", "--port", str(port)]
+    command = [sys.executable, "-m", "scripts.local.fake_daily", "--port", str(port)]
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, "--api-key", DAILY_KEY], cwd=ROOT, stdout=output, stderr=output
@@ -118,7 +118,7 @@ def settings(environment: dict[str, str]) -> Settings:
 @pytest.fixture
 def db(server: Server, api_database: str) -> Iterator[Connection]:
     """The owner's connection to the API's database; what it does is committed."""
-    with people.connect(server.uri(api_database)) as connection:
+    with actors.connect(server.uri(api_database)) as connection:
         yield connection
 
 

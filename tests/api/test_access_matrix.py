@@ -1,4 +1,4 @@
-"""The matrix of tests/matrix.txt by HTTP: what a curious user of supabase-js reaches."""
+"""The access matrix by HTTP: what a curious user of supabase-js reaches."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -8,9 +8,10 @@ import jwt
 import pytest
 
 from scripts.local.postgrest import PostgREST
-from tests import matrix, people
+from tests import actors
 from tests.api.conftest import SECRET
-from tests.matrix import ACTORS, PROJECTS, Project, World
+from tests.house import access_matrix
+from tests.house.access_matrix import ACTORS, PROJECTS, Project, World
 from tests.servers import Server
 
 NEW, OPEN = PROJECTS["new"], PROJECTS["older, security off"]
@@ -37,8 +38,8 @@ def _served(
     project: Project, server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[World, str]]:
     with project.database(server) as address:
-        with people.connect(address) as db:
-            world = matrix.populate(db)
+        with actors.connect(address) as db:
+            world = access_matrix.populate(db)
         name = urlsplit(address).path.lstrip("/")
         log = tmp_path_factory.mktemp("postgrest") / "log"
         undone = {"PGRST_DB_TX_END": "rollback"}  # every request, once it is answered
@@ -48,10 +49,10 @@ def _served(
         rest.stop()
 
 
-def lines(project: Project) -> list[matrix.Line]:
+def lines(project: Project) -> list[access_matrix.Line]:
     """Return the rows that HTTP has words for; the doors once, for they are the same everywhere."""
     sections = ["reach"] if project is NEW else []
-    found = matrix.lines(*sections, f"reach: {project.reach}")
+    found = access_matrix.lines(*sections, f"reach: {project.reach}")
     return [line for line in found if not line.what.startswith("truncate")]
 
 
@@ -62,12 +63,12 @@ def test_everybody_reaches_by_http_what_the_table_says(
     world, url = world_and_url
     wrong = []
 
-    with matrix.by_http(url, SECRET, world.claims(actor)) as attempt:
+    with access_matrix.by_http(url, SECRET, world.claims(actor)) as attempt:
         for line in lines(project):
             expected = line.cells[ACTORS.index(actor)]
             # One column of each kind: SQL tries them all.
             what = " ".join(line.what.split()[: 5 if " each " in line.what else None])
-            for label, found in matrix.outcome(world, actor, what, attempt).items():
+            for label, found in access_matrix.outcome(world, actor, what, attempt).items():
                 if found != expected:
                     wrong.append(f"{label}: {found}, and not {expected}")
 
@@ -179,7 +180,7 @@ def test_counting_counts_what_is_ones_own_alone(closed: tuple[World, str]) -> No
 @pytest.mark.parametrize("actor", ["anon", "client_A", "service"])
 def test_nothing_behind_the_doors_has_an_address(closed: tuple[World, str], actor: str) -> None:
     world, url = closed
-    there = [line.what.split()[:2] for line in matrix.lines("privileges")]
+    there = [line.what.split()[:2] for line in access_matrix.lines("privileges")]
     names = [(kind, name.rstrip(":").rpartition(".")) for kind, name in there]
     behind = [(kind, parts[2]) for kind, parts in names if parts[0] == "session_approval"]
     doors = {parts[2] for _, parts in names if parts[0] == "public"}
@@ -201,14 +202,14 @@ def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_mor
     closed: tuple[World, str],
 ) -> None:
     world, url = closed
-    lines = matrix.lines("privileges", "privileges: new project")
+    lines = access_matrix.lines("privileges", "privileges: new project")
     doors = {
         role: {
             f"/rpc/{line.what.partition('public.')[2]}"
             for line in lines
             if line.what.startswith("function public.") and line.cells[column] == "X"
         }
-        for column, role in enumerate(matrix.ROLES)
+        for column, role in enumerate(access_matrix.ROLES)
     }
     tables = {"/", "/users", "/sessions", "/user_credits"}
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api, assert_refused
-from tests.people import Connection, Person, give_credits
 
 START = "2031-05-06T10:00:00+00:00"
 END = "2031-05-06T10:30:00+00:00"

@@ -14,14 +14,17 @@ import jwt
 import pytest
 
 from api.config import Settings
-from api.contract import contract
-from scripts.contract import TYPES, document, types
+from api.contract.openapi import contract
+from scripts.develop.contract import TYPES, document, types
 from scripts.local import ROOT, StackError, database
-from tests import people
+from scripts.operate.sql_files import object_files
+from tests import actors
+from tests.actors import Connection, Person
 from tests.api.conftest import CONTRACT, SECRET, Api, Held, token_of
 from tests.api.serving import serving
-from tests.people import Connection, Person
 from tests.servers import Server
+
+REFUSALS = ROOT / "api" / "contract" / "refusals.json"
 
 EXAMPLES = os.environ.get("CONTRACT_EXAMPLES", "3")  # of each route, made up of its schema
 HOOKS = Path(__file__).with_name("schemathesis_hooks.py")
@@ -34,7 +37,7 @@ OPERATIONS = {
 
 def test_the_published_contract_is_the_one_that_the_api_serves(api: Api) -> None:
     assert (ROOT / "docs" / "openapi.json").read_text() == document(), (
-        "make it anew: .venv/bin/python -m scripts.contract"
+        "make it anew: .venv/bin/python -m scripts.develop.contract"
     )
     assert api.get("/openapi.json").json == CONTRACT
 
@@ -44,7 +47,7 @@ def test_the_published_types_are_made_of_the_published_contract() -> None:
         made = types()
     except StackError as error:
         pytest.skip(f"NOT TESTED: the types for TypeScript could not be made: {error}")
-    assert TYPES.read_text() == made, "make it anew: .venv/bin/python -m scripts.contract"
+    assert TYPES.read_text() == made, "make it anew: .venv/bin/python -m scripts.develop.contract"
 
 
 def test_every_route_but_the_pages_is_in_the_contract(api: Api) -> None:
@@ -67,7 +70,7 @@ def refusals(operation: dict[str, Any]) -> set[str]:
 
 def status_of(code: str) -> int:
     """Return the status that goes with a code."""
-    return int(json.loads((ROOT / "api" / "refusals.json").read_text())[code]["status"])
+    return int(json.loads(REFUSALS.read_text())[code]["status"])
 
 
 def test_a_route_says_every_refusal_of_the_function_behind_it() -> None:
@@ -80,8 +83,7 @@ def test_a_route_says_every_refusal_of_the_function_behind_it() -> None:
             "daily": "record_video_event",
         }.get(view, view)
         for name in (function, f"{function}_session", "join_session" if "join" in view else ""):
-            file = ROOT / "sql" / "functions" / f"{name}.sql"
-            if name and file.exists():
+            for file in (file for file in object_files() if file.stem == name):
                 said = re.search(r"^-- Refusals:(.*?)^\n", file.read_text(), re.M | re.S)
                 assert said is not None, file
                 wanted = set(re.findall(r"\d{3}\s+(?:-- )?[A-Z_]{4,}", said[1]))
@@ -111,9 +113,11 @@ def test_every_example_is_what_its_schema_says() -> None:
 
 
 def test_every_sentence_in_an_example_of_a_refusal_is_one_that_is_said() -> None:
-    sources = [*(ROOT / "sql").rglob("*.sql"), *(ROOT / "api").glob("*.py")]
+    sources = [*(ROOT / "sql").rglob("*.sql"), *(ROOT / "api").rglob("*.py")]
     said = "\n".join(source.read_text() for source in sources).replace("''", "'")
-    for code, refusal in json.loads((ROOT / "api" / "refusals.json").read_text()).items():
+    for code, refusal in json.loads(
+        (ROOT / "api" / "contract" / "refusals.json").read_text()
+    ).items():
         if code not in ("NOT_FOUND", "METHOD_NOT_ALLOWED", "PAYLOAD_TOO_LARGE"):  # Werkzeug's
             start = re.split(r"[:\d]|Europe", refusal["error"])[0].strip()
             assert start in said, (code, start)
@@ -162,7 +166,7 @@ def test_nothing_that_anybody_sends_gets_an_answer_outside_the_contract(
             "select id, email from public.users where email = %s", (f"{name}@example.org",)
         )
     )
-    people.give_credits(db, ada, 40)
+    actors.give_credits(db, ada, 40)
     api = Api(settings)
     waiting = [api.propose(tara, ada) for _ in range(12)]
     instant = [api.propose(tara, ada, is_instant=True) for _ in range(12)]

@@ -12,9 +12,9 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.config import ConfigurationError, Settings, load_settings
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import ISSUER, SECRET, Api, assert_refused, token_of
 from tests.api.test_token_attacks import EC, RSA, Server, b64, sign
-from tests.people import Connection, Person, give_credits
 
 FRONTEND = "https://app.example.org"
 SAME = {"Sec-Fetch-Site": "same-origin"}

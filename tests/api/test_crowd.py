@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from scripts.local.postgrest import PostgREST
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person
 from tests.api.conftest import SECRET, headers_of
 from tests.api.serving import serving
-from tests.people import Connection, Person
 
 CALLS = int(os.environ.get("CROWD_CALLS", "20"))
 SEED = int(os.environ.get("CROWD_SEED", "1"))
@@ -64,10 +64,10 @@ def pairs(db: Connection) -> list[Pair]:
     """Sixteen pairs, each with credits and three sessions that nobody else may know of."""
     made = []
     for number in range(PEOPLE // 2):
-        pair = Pair(people.add_person(db, "individual"), people.add_person(db, "therapist"))
-        lot = people.give_credits(db, pair.client, 5)
+        pair = Pair(actors.add_person(db, "individual"), actors.add_person(db, "therapist"))
+        lot = actors.give_credits(db, pair.client, 5)
         for day in range(3):
-            session = people.propose(
+            session = actors.propose(
                 *(db, pair.therapist, pair.client),
                 p_start_time=f"2031-07-{1 + day:02} 10:00Z",
                 p_title=f"title-{number}-{day}-{pair.client.id.hex}",

@@ -18,13 +18,13 @@ import httpx
 import jwt
 import pytest
 
-import api.daily
+import api.video.daily
 from api.config import ROOM_TIMEOUT, Settings, load_settings
-from api.daily import Daily
-from api.providers import provider
-from api.rooms import _REASONS, Room, RoomUnavailable, VideoProvider
-from scripts.daily_stand_in.app import bind
+from api.video import provider
+from api.video.daily import Daily
+from api.video.provider import _REASONS, Room, RoomUnavailable, VideoProvider
 from scripts.local import free_port
+from scripts.local.fake_daily.app import bind
 from tests.api.test_upstream import a_server_that_says, http
 
 API_KEY = "a-key-of-the-stand-in-that-is-long-enough-for-hs256"
@@ -293,7 +293,7 @@ def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Dail
 def test_every_private_room_is_listed_as_it_was_asked_for_page_after_page(
     daily: StandIn, rooms: Daily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.daily, "PAGE", 2)
+    monkeypatch.setattr(api.video.daily, "PAGE", 2)
     wanted = [room_spec(f"visit-{number}", closes_at=4_000_000_000) for number in range(5)]
     for spec in wanted:
         rooms.ensure(spec)
@@ -879,7 +879,7 @@ def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
 
 
 def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
-    program = [sys.executable, "-m", "scripts.daily_stand_in"]
+    program = [sys.executable, "-m", "scripts.local.fake_daily"]
     usage = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
     assert "--api-key" in usage.stdout
 
@@ -922,7 +922,7 @@ def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
     with daily_that_says({"tokens": ["visit-secret"]}) as broken:
         refused(lambda: broken.token(spec))
 
-    ours = [record.getMessage() for record in caplog.records if record.name == "api.daily"]
+    ours = [record.getMessage() for record in caplog.records if record.name == "api.video.daily"]
     assert ours == [
         "video provider: kind=away status=500 error=server-error",
         "video provider: kind=bad_key status=401 error=authentication-error",

@@ -13,9 +13,9 @@ import httpx
 import pytest
 
 from scripts.local import free_port
-from scripts.surroundings import _clock
-from tests import people, programs
-from tests.people import Connection
+from scripts.operate.doctor.environment import _clock
+from tests import actors, programs
+from tests.actors import Connection
 
 NOBODY = f"http://127.0.0.1:{free_port()}"
 EC_KEY = {
@@ -38,7 +38,11 @@ def examine(db: Connection, environment: dict[str, str]) -> tuple[int, Found]:
         if not name.startswith(("SUPABASE_", "DAILY_", "VIDEO_"))
     }
     ended = programs.run(
-        "scripts.doctor", db.info.dsn, "--json", env={**inherited, **environment}, timeout=60
+        "scripts.operate.doctor",
+        db.info.dsn,
+        "--json",
+        env={**inherited, **environment},
+        timeout=60,
     )
     assert ended.stderr == ""
     findings: Found = json.loads(ended.stdout)["findings"]
@@ -225,11 +229,11 @@ def test_a_key_that_daily_refuses_is_an_error(db: Connection, environment: dict[
 
 
 def test_a_domain_that_is_not_the_keys_is_said(db: Connection, environment: dict[str, str]) -> None:
-    people.configure(db, video_base_url="https://another.daily.co")
+    actors.configure(db, video_base_url="https://another.daily.co")
     try:
         status, findings = examine(db, {**environment, "DAILY_DOMAIN_ID": "another"})
     finally:
-        people.configure(db, video_base_url=None)
+        actors.configure(db, video_base_url=None)
 
     assert status == 1
     assert around(findings)[-2:] == [

@@ -6,8 +6,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from api.config import Settings
+from tests.actors import Person
 from tests.api.conftest import Api, assert_refused, headers_of
-from tests.people import Person
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import jwt
 import pytest
 
 from api.config import Settings, load_settings
-from api.jitsi import Jitsi
-from api.providers import provider
+from api.video import provider
+from api.video.jitsi import Jitsi
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api, assert_refused
-from tests.people import Connection, Person, give_credits
 
 APP_SECRET = "what the Jitsi server knows too, and nobody else"
 NAME = "s-0123456789abcdef0123456789abcdef"

@@ -12,7 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api.keys import KeysUnavailable, PublicKeys
+from api.identity.jwks import KeysUnavailable, PublicKeys
 
 PUBLIC = ec.generate_private_key(ec.SECP256R1()).public_key()
 

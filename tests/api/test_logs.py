@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from scripts.local.postgrest import PostgREST
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import DAILY_KEY, SECRET, Api, token_of
 from tests.api.serving import Served, serving
-from tests.people import Connection, Person, give_credits
 
 TITLE = "Grief-after-the-accident"
 NOTE = "Speaks-of-sleeplessness"
@@ -131,7 +131,7 @@ def test_a_line_about_a_fault_carries_the_request_id_of_its_answer(
     assert answer.status_code == 503
     assert answer.headers["X-Request-Id"] == "trace-7"
     about = {line["logger"] for line in lines(log_file) if line.get("request_id") == "trace-7"}
-    assert about == {"api.rpc", "api.logs"}
+    assert about == {"api.supabase", "api.serving.logs"}
 
 
 @pytest.mark.parametrize("given", ["trace-7", "0af7651916cd43dd8448eb211c80319c", "a.b_c"])

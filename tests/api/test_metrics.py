@@ -9,9 +9,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from api.config import Settings
 from scripts.local.postgrest import PostgREST
+from tests.actors import Connection, Person, give_credits, propose
 from tests.api.conftest import SECRET, Api, assert_refused, headers_of
 from tests.api.serving import serving
-from tests.people import Connection, Person, give_credits, propose
 
 TOKEN = "a token for metrics"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person
 from tests.api.conftest import Api, headers_of
-from tests.people import Connection, Person
 
 PATHS = ["/api/sessions", "/api/sessions/pending", "/api/credits/user"]
 
@@ -26,7 +26,7 @@ def look(api: Api, person: Person, path: str, etag: str = "") -> tuple[int, str]
 def test_what_has_not_changed_is_not_sent_again_until_it_changes(
     api: Api, db: Connection, therapist: Person, client: Person, path: str
 ) -> None:
-    people.give_credits(db, client, 2)
+    actors.give_credits(db, client, 2)
     first = api.propose(therapist, client)
     status, etag = look(api, client, path)
     assert status == 200
@@ -53,7 +53,7 @@ def test_the_history_of_a_session_and_the_clients_are_looked_at_alike(
 
     _, etag = look(api, therapist, "/api/therapist/clients")
     assert look(api, therapist, "/api/therapist/clients", etag)[0] == 304
-    people.add_person(db, "individual")
+    actors.add_person(db, "individual")
     assert look(api, therapist, "/api/therapist/clients", etag)[0] == 200
 
 
@@ -77,7 +77,7 @@ def test_one_persons_etag_gives_another_their_own_answer_or_their_own_refusal(
 def test_an_act_is_answered_in_full_and_kept_nowhere_either(
     api: Api, db: Connection, therapist: Person, client: Person
 ) -> None:
-    people.give_credits(db, client)
+    actors.give_credits(db, client)
     session = api.propose(therapist, client)
 
     for _ in range(2):

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 from werkzeug.test import TestResponse
 
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, act_as, approve, contents, give_credits, propose
 from tests.api.conftest import Api, assert_refused, headers_of
-from tests.people import Connection, Person, act_as, approve, contents, give_credits, propose
 from tests.servers import Server
 
 HOSTILE = [
@@ -81,7 +81,7 @@ def test_sql_in_a_text_is_kept_as_text(
     told = api.get(f"/api/sessions/{second['id']}", therapist).json
     assert told["events"][-1]["reason"] == hostile
     assert contents(db)["public.users"] == others
-    assert people.balances(db, client) == [3]
+    assert actors.balances(db, client) == [3]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
@@ -115,15 +115,15 @@ def test_what_is_absent_and_what_is_somebody_elses_are_answered_alike(
     route: tuple[str, str, dict[str, Any]],
 ) -> None:
     give_credits(db, client, 3)
-    other = people.add_person(db, "therapist")
+    other = actors.add_person(db, "therapist")
     pending = propose(db, therapist, client)
     approved = approve(db, client, propose(db, therapist, client))
     over = approve(db, client, propose(db, therapist, client))
-    people.change(db, "sessions", over["id"], status="completed")
+    actors.change(db, "sessions", over["id"], status="completed")
     expired = propose(db, therapist, client)
-    people.change(db, "sessions", expired["id"], approval_expires_at="yesterday")
+    actors.change(db, "sessions", expired["id"], approval_expires_at="yesterday")
 
-    for person in (stranger, other, people.add_person(db, "partner")):
+    for person in (stranger, other, actors.add_person(db, "partner")):
         answers = [
             send(api, person, route, str(id_))
             for id_ in (uuid4(), *(session["id"] for session in (pending, approved, over, expired)))
@@ -147,7 +147,7 @@ def test_asking_for_somebody_elses_session_waits_for_nobody(
     session = propose(db, therapist, client)
     said = set()
 
-    with people.connect(server.uri(api_database), autocommit=False) as busy:
+    with actors.connect(server.uri(api_database), autocommit=False) as busy:
         db.execute("set lock_timeout = '5s'")
         busy.execute("select from public.sessions where id = %s for update", (session["id"],))
         for function in (
@@ -160,11 +160,11 @@ def test_asking_for_somebody_elses_session_waits_for_nobody(
             "preview_cancellation",
         ):
             with pytest.raises(psycopg.Error) as refusal:
-                people.call(db, stranger, function, p_session_id=session["id"])
+                actors.call(db, stranger, function, p_session_id=session["id"])
             said.add(refusal.value.sqlstate)
         db.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            people.call(db, client, "decline_session", p_session_id=session["id"])
+            actors.call(db, client, "decline_session", p_session_id=session["id"])
         busy.rollback()
 
     assert said == {"PT404"}

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from api.config import Settings
-from api.limits import Limits
+from api.serving.rate_limits import Limits
 from scripts.local import free_port
+from tests.actors import Person
 from tests.api.conftest import Api, assert_refused
-from tests.people import Person
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_shared_counters_that_were_away_are_asked_again_after_ten_seconds(
 ) -> None:
     now = time.monotonic()
     clock = SimpleNamespace(monotonic=lambda: now, time=time.time)
-    monkeypatch.setattr("api.limits.time", clock)
+    monkeypatch.setattr("api.serving.rate_limits.time", clock)
     with socket.create_server(("127.0.0.1", 0)) as redis:  # one that never answers
         redis.settimeout(0.1)
         url = f"redis://127.0.0.1:{redis.getsockname()[1]}/0"

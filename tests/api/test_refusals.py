@@ -11,8 +11,8 @@ import pytest
 from api.config import Settings
 from scripts.local import free_port
 from scripts.local.tokens import mint
+from tests.actors import Connection, Person
 from tests.api.conftest import ISSUER, SECRET, Api, assert_refused, headers_of
-from tests.people import Connection, Person
 
 A_SESSION = "/api/sessions/3f0c0cde-95a1-4a0f-8d4c-0d0a7b1f8e11"
 PROPOSE = "/api/therapist/create-custom-session"

@@ -8,11 +8,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from api import tokens
 from api.config import Settings
-from api.errors import Refusal
-from api.tokens import LEEWAY_SECONDS, TokenVerifier
-from tests.api.test_keys import KeyServer
+from api.identity import tokens
+from api.identity.tokens import LEEWAY_SECONDS, TokenVerifier
+from api.serving.errors import Refusal
+from tests.api.test_jwks import KeyServer
 
 PRIVATE = ec.generate_private_key(ec.SECP256R1())
 

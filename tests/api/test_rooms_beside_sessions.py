@@ -7,12 +7,12 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
-import scripts.rooms
 from api.config import Settings
-from api.daily import Daily
-from tests import people
+from api.video.daily import Daily
+from scripts.operate import rooms as command
+from tests import actors
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api, assert_refused
-from tests.people import Connection, Person, give_credits
 from tests.servers import Server
 
 # Every way in which the provider can fail a request, and for so long that no retry gets through.
@@ -89,9 +89,9 @@ def reconcile(
     )
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(scripts.rooms, "PAUSES", dict.fromkeys(scripts.rooms.PAUSES, 0))
+    monkeypatch.setattr(command, "PAUSES", dict.fromkeys(command.PAUSES, 0))
     address = ["--database-url", server.uri(api_database)]
-    return lambda *flags: scripts.rooms.main(["reconcile", *address, *flags])
+    return lambda *flags: command.main(["reconcile", *address, *flags])
 
 
 @pytest.mark.parametrize("step", ["create", "approve", "join", "cancel"])
@@ -122,7 +122,7 @@ def test_a_fault_at_any_step_loses_no_credit_and_no_room_and_joining_works_later
         assert approved.status_code == 200
         assert (approved.json["room"] is None) == (step == "approve")
         assert bool(approved.json["room_reason"]) == (step == "approve")
-        assert people.balances(db, client) == [1]
+        assert actors.balances(db, client) == [1]
 
     assert reconcile("--apply") == 0
     [name] = rooms(daily)
@@ -141,7 +141,7 @@ def test_a_fault_at_any_step_loses_no_credit_and_no_room_and_joining_works_later
         assert rooms(daily) == [name]
         assert api.post(f"{path}/finish", therapist).status_code == 200
 
-    assert people.balances(db, client) == [2 if step == "cancel" else 1]
+    assert actors.balances(db, client) == [2 if step == "cancel" else 1]
     assert reconcile("--apply") == 0
     assert rooms(daily) == []
     assert reconcile() == 0

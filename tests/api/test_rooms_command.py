@@ -9,11 +9,11 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, Row, approve, change, give_credits, propose
 from tests.api.conftest import DAILY_KEY
-from tests.people import Connection, Person, Row, approve, change, give_credits, propose
+from tests.operate.test_credits_command import NOBODY_THERE, Ended, Operator, said
 from tests.servers import Server
-from tests.test_credits_command import NOBODY_THERE, Ended, Operator, said
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def rooms(daily: str) -> Iterator[Rooms]:
 @pytest.fixture
 def db(own_database: str) -> Iterator[Connection]:
     """A connection as the owner, whose changes stay."""
-    with people.connect(own_database) as connection:
+    with actors.connect(own_database) as connection:
         yield connection
 
 

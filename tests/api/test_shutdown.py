@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.actors import Person
 from tests.api.conftest import SECRET, headers_of
 from tests.api.serving import serving
-from tests.people import Person
 
 
 class SlowSupabase:

@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from scripts.local.postgrest import PostgREST
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, give_credits, propose
 from tests.api.conftest import DAILY_KEY, SECRET, headers_of
 from tests.api.serving import serving
-from tests.people import Connection, Person, give_credits, propose
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +64,8 @@ def test_sixty_four_approvals_of_one_session_take_one_credit_and_answer_the_same
     assert Counter(s.pop("already_approved") for s in sessions) == {True: 63, False: 1}
     assert all(s == sessions[0] for s in sessions)
     assert {answer.json()["message"] for answer in answers} == {"Session approved successfully."}
-    assert people.balances(db, client) == [4]
-    assert [e["kind"] for e in people.ledger(db, client)] == ["external", "approval"]
+    assert actors.balances(db, client) == [4]
+    assert [e["kind"] for e in actors.ledger(db, client)] == ["external", "approval"]
 
 
 def test_fifty_sessions_and_one_credit_leave_one_approval_and_forty_nine_402(
@@ -80,7 +80,7 @@ def test_fifty_sessions_and_one_credit_leave_one_approval_and_forty_nine_402(
     answers = approve_all(api_url, [(client, str(s["id"])) for s in sessions], 50)
 
     assert Counter(answer.status_code for answer in answers) == {200: 1, 402: 49}
-    assert people.balances(db, client) == [0]
+    assert actors.balances(db, client) == [0]
 
 
 def test_credits_spread_over_lots_are_all_spent_before_anybody_is_refused(
@@ -95,4 +95,4 @@ def test_credits_spread_over_lots_are_all_spent_before_anybody_is_refused(
     answers = approve_all(api_url, [(client, str(s["id"])) for s in sessions], 20)
 
     assert Counter(answer.status_code for answer in answers) == {200: 7, 402: 13}
-    assert sum(people.balances(db, client)) == 0
+    assert sum(actors.balances(db, client)) == 0

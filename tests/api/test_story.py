@@ -1,8 +1,8 @@
 """The published story over HTTP: propose, see, approve, join, and every way in which that ends."""
 
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api, assert_refused, headers_of
-from tests.people import Connection, Person, give_credits
 
 
 def test_a_scheduled_session_is_proposed_seen_approved_and_paid_with_one_credit(
@@ -34,7 +34,7 @@ def test_a_scheduled_session_is_proposed_seen_approved_and_paid_with_one_credit(
     assert again.status_code == 200
     assert again.json["session"]["already_approved"] is True
     assert again.json["room"] == approved.json["room"]
-    assert people.balances(db, client) == [1]
+    assert actors.balances(db, client) == [1]
 
     assert api.get("/api/sessions/pending", client).json["sessions"] == []
     for person in (therapist, client):
@@ -134,7 +134,7 @@ def test_a_declined_session_cannot_be_approved(
     assert refusal.json["error"] == "Session not found or not pending approval"
     [*_, event] = api.get(f"/api/sessions/{session['id']}", therapist).json["events"]
     assert event["reason"] == "On holiday"
-    assert people.balances(db, client) == [1]
+    assert actors.balances(db, client) == [1]
 
 
 def test_the_therapist_withdraws_while_it_waits_and_refunds_once_approved(
@@ -152,7 +152,7 @@ def test_the_therapist_withdraws_while_it_waits_and_refunds_once_approved(
     cancelled = api.post(f"/api/sessions/{session['id']}/cancel", therapist, reason="Ill")
 
     assert cancelled.json["refunded"] is True
-    assert people.balances(db, client) == [1]
+    assert actors.balances(db, client) == [1]
     assert_refused(
         api.post(f"/api/sessions/{session['id']}/join", client), 409, "SESSION_CANCELLED"
     )

@@ -10,8 +10,8 @@ import pytest
 
 from api.config import Settings
 from scripts.local import free_port
+from tests.actors import Person
 from tests.api.conftest import Api, assert_refused
-from tests.people import Person
 
 
 @contextmanager

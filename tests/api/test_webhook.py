@@ -15,10 +15,10 @@ from werkzeug.test import TestResponse
 
 from api.config import Settings
 from scripts.local import free_port
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, give_credits, row
 from tests.api.conftest import SECRET, Api, assert_refused
 from tests.api.test_upstream import a_server_that_says, http
-from tests.people import Connection, Person, give_credits, row
 
 PATH = "/api/daily/webhook"
 PROBE = b'{"test":"test"}'
@@ -129,8 +129,8 @@ def test_what_happens_in_the_room_is_kept_and_the_session_follows(
         "meeting.ended",
     ]
     assert row(db, "sessions", session["id"])["status"] == "in_progress"
-    assert people.events(db, session)[-1]["actor_id"] == client.id
-    assert people.balances(db, client) == [0]
+    assert actors.events(db, session)[-1]["actor_id"] == client.id
+    assert actors.balances(db, client) == [0]
 
 
 def test_a_replay_is_a_success_and_no_news(

@@ -14,9 +14,8 @@ import psycopg
 import pytest
 
 from scripts.local import database
-from tests import people
-from tests.conftest import Refused
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -33,6 +32,7 @@ from tests.people import (
     row,
     wait_until_blocked,
 )
+from tests.conftest import Refused
 
 TEN = datetime(2030, 1, 1, 10, tzinfo=UTC)
 HALF = timedelta(minutes=30)
@@ -208,7 +208,7 @@ def test_an_instant_session_is_approved_only_while_both_are_free(
     with taken(refused) as refusal:
         approve(db, client, instant)
     assert refusal.details["conflicting_sessions"][0].keys() == {"start_time", "end_time"}
-    assert people.balances(db, client) == [10]
+    assert actors.balances(db, client) == [10]
     assert row(db, "sessions", instant["id"])["status"] == "pending_approval"
 
     call(
@@ -581,7 +581,7 @@ def test_an_expired_proposal_that_is_in_the_way_is_put_away_as_the_sweep_does(
     stored = row(db, "sessions", session["id"])
     assert (stored["status"], stored["cancellation_reason"]) == ("cancelled", "expired")
     assert (stored["cancelled_at"], stored["cancelled_by"]) == (now, None)
-    latest = people.events(db, session)[-1]
+    latest = actors.events(db, session)[-1]
     assert (latest["actor_id"], latest["reason"]) == (None, "Nobody answered in time")
     assert call(db, practice.client, "list_sessions") == [shown]
 
@@ -602,7 +602,7 @@ def test_with_the_setting_off_waiting_proposals_hold_nothing_and_the_first_appro
     with taken(refused):
         approve(db, practice.client, first)
 
-    assert people.balances(db, practice.client) == [10]
+    assert actors.balances(db, practice.client) == [10]
     assert booked(db, second) == holding(second)
 
 
@@ -818,7 +818,7 @@ def test_a_session_without_an_end_ends_after_its_duration(
 def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
     own_database: str,
 ) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         other = add_person(db, "individual")
         give_credits(db, client, 5)
@@ -1102,7 +1102,7 @@ def race(own_database: str) -> Iterator[Race]:
     """A race in a database of its own."""
     with ExitStack() as stack:
         owner, first, second = (
-            stack.enter_context(people.connect(own_database, autocommit=autocommit))
+            stack.enter_context(actors.connect(own_database, autocommit=autocommit))
             for autocommit in (True, False, True)
         )
         race = Race(
@@ -1234,7 +1234,7 @@ def test_a_proposal_sees_an_older_insert_that_began_while_something_else_was_und
         propose(race.first, race.therapist, race.client, p_start_time=TEN + DAY)
     else:
         insert(race.first, race.therapist, race.client, TEN + DAY, TEN + DAY + HALF)
-    with people.connect(own_database, autocommit=False) as older:
+    with actors.connect(own_database, autocommit=False) as older:
         insert(older, race.therapist, race.client)
         race.first.commit()
 
@@ -1297,7 +1297,7 @@ def test_sessions_that_gave_up_their_time_are_locked_in_the_order_of_their_ids(
     race.first.execute(lock, (ids[3:4],))
     race.second.execute("set enable_sort = off")
 
-    with ThreadPoolExecutor(1) as pool, people.connect(own_database) as third:
+    with ThreadPoolExecutor(1) as pool, actors.connect(own_database) as third:
         answer = pool.submit(
             lambda: propose(
                 race.second,
@@ -1339,7 +1339,7 @@ def test_a_calendars_locks_have_the_same_numbers_in_every_release(db: Connection
 
     [locks] = db.execute(
         "select session_approval.calendar_key(%(person)s) as key,"
-        " session_approval.calendar_shelf(%(person)s) as shelf",
+        " session_approval.calendar_lock_class(%(person)s) as shelf",
         {"person": person},
     ).fetchall()
 

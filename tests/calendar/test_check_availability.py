@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -25,6 +24,7 @@ from tests.people import (
     propose,
     read_in_storage_order,
 )
+from tests.conftest import Refused
 
 CHECK = "check_availability"
 TEN = datetime(2030, 1, 1, 10, tzinfo=UTC)

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.people import Connection, Person, Row, act_as, approve, give_credits, propose
+from tests.actors import Connection, Person, Row, act_as, approve, give_credits, propose
 
 ZONES = [
     "Africa/Lagos",

@@ -6,8 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -21,6 +20,7 @@ from tests.people import (
     propose,
     read_in_storage_order,
 )
+from tests.conftest import Refused
 
 CREDITS = "get_credits"
 

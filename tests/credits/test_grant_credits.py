@@ -8,9 +8,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests import people
-from tests.conftest import Refused
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -29,6 +28,7 @@ from tests.people import (
     row,
     three_connections,
 )
+from tests.conftest import Refused
 
 GRANT = "grant_credits"
 
@@ -424,13 +424,13 @@ def meet(
 @pytest.fixture
 def buyer(own_database: str) -> Person:
     """A client in a database of their own."""
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         return add_person(db, "individual")
 
 
 def entries(address: str, client: Person) -> list[tuple[str, int]]:
     """Return kind and credits of a client's ledger, oldest first."""
-    with people.connect(address) as db:
+    with actors.connect(address) as db:
         return [(entry["kind"], entry["delta"]) for entry in ledger(db, client)]
 
 
@@ -480,7 +480,7 @@ def test_one_reference_for_two_amounts_at_once_grants_the_first(
 
 
 def test_two_payments_at_once_both_reach_the_only_lot(own_database: str, buyer: Person) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
 
     _, second = meet(
@@ -496,7 +496,7 @@ def test_two_payments_at_once_both_reach_the_only_lot(own_database: str, buyer: 
 def test_a_top_up_and_an_approval_of_one_lot_at_once_are_both_counted(
     own_database: str, buyer: Person
 ) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
         give_credits(db, buyer, 1)
         session = propose(db, add_person(db, "therapist"), buyer)

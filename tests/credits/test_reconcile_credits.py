@@ -6,7 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     act_as,

@@ -6,8 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     act_as,
@@ -19,6 +18,7 @@ from tests.people import (
     ledger,
     propose,
 )
+from tests.conftest import Refused
 
 
 @pytest.fixture(autouse=True)

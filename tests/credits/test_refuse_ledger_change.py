@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from tests import people
-from tests.people import Connection, Person, act_as, give_credits, ledger
+from tests import actors
+from tests.actors import Connection, Person, act_as, give_credits, ledger
 
 SWITCH = "set local session_approval.allow_ledger_changes = 'on'"
 CHANGES = [
@@ -42,13 +42,13 @@ def test_only_the_very_word_on_lets_a_change_through(
 
 
 def test_the_switch_ends_with_its_transaction(own_database: str) -> None:
-    with people.connect(own_database) as db:
-        give_credits(db, people.add_person(db, "individual"))
+    with actors.connect(own_database) as db:
+        give_credits(db, actors.add_person(db, "individual"))
         with db.transaction():
             db.execute(SWITCH)
             assert db.execute("delete from session_approval.credit_ledger").rowcount == 1
 
-        give_credits(db, people.add_person(db, "individual"))
+        give_credits(db, actors.add_person(db, "individual"))
         with pytest.raises(psycopg.errors.RestrictViolation):
             db.execute("delete from session_approval.credit_ledger")
 
@@ -73,7 +73,7 @@ def test_the_switch_opens_the_ledger_and_not_the_wallets(db: Connection, client:
     lot = give_credits(db, client, 3)
     db.execute(SWITCH)
 
-    people.change(db, "user_credits", lot, credits_balance=1)
+    actors.change(db, "user_credits", lot, credits_balance=1)
 
     assert [(e["kind"], e["delta"]) for e in ledger(db, client)] == [
         ("external", 3),

@@ -1,4 +1,4 @@
-"""Who reaches what: reads tests/matrix.txt, and tries it as its people, by SQL and by HTTP."""
+"""Who reaches what: reads access_matrix.txt, and tries it as its people, by SQL and by HTTP."""
 
 import json
 import re
@@ -16,8 +16,8 @@ import psycopg
 from psycopg import sql
 
 from scripts.local import database
-from tests import people
-from tests.people import Connection
+from tests import actors
+from tests.actors import Connection
 from tests.servers import Server
 
 TABLE = Path(__file__).with_name("matrix.txt")
@@ -196,7 +196,7 @@ class Project:
 
 
 def _run(address: str, statements: str) -> None:
-    with people.connect(address) as db:
+    with actors.connect(address) as db:
         db.execute(sql.SQL(statements))  # type: ignore[arg-type]
 
 
@@ -253,28 +253,28 @@ def populate(db: Connection) -> World:
         for who in ("client", "therapist")
     }
     subjects["inactive"] = halves["I"].ids["client"]
-    people.change(db, "users", subjects["inactive"], is_active=False)
-    subjects["partner"] = people.add_person(db, "partner").id
-    subjects["anonym"] = people.add_person(db, "individual").id
+    actors.change(db, "users", subjects["inactive"], is_active=False)
+    subjects["partner"] = actors.add_person(db, "partner").id
+    subjects["anonym"] = actors.add_person(db, "individual").id
     subjects["nobody"] = uuid4()
     return World(halves, subjects)
 
 
 def _half(db: Connection, name: str) -> Half:
-    therapist = people.add_person(db, "therapist", f"Therapist of {name}")
-    client = people.add_person(db, "individual", f"Client of {name}")
-    lot = people.give_credits(db, client, 9)
+    therapist = actors.add_person(db, "therapist", f"Therapist of {name}")
+    client = actors.add_person(db, "individual", f"Client of {name}")
+    lot = actors.give_credits(db, client, 9)
     sessions = {}
     for state, starts_in in {"begun": 120, "approved": 6, "pending": 240}.items():
         [moment] = db.execute("select now() + %s as at", (timedelta(minutes=starts_in),))
-        sessions[state] = people.propose(
+        sessions[state] = actors.propose(
             db, therapist, client, p_start_time=moment["at"], p_notes=f"{state} of {name}"
         )
         if state != "pending":
-            people.approve(db, client, sessions[state])
+            actors.approve(db, client, sessions[state])
     begun = sessions["begun"]
     past = {column: begun[column] - timedelta(hours=3) for column in ("start_time", "end_time")}
-    people.change(db, "sessions", begun["id"], status="in_progress", **past)
+    actors.change(db, "sessions", begun["id"], status="in_progress", **past)
     ids: dict[str, Any] = {"client": client.id, "therapist": therapist.id, "lot": lot}
     for state, session in sessions.items():
         ids[state] = session["id"]

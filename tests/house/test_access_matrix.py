@@ -1,4 +1,4 @@
-"""The matrix of tests/matrix.txt by SQL: every role and person, every object, column and verb."""
+"""The matrix of access_matrix.txt by SQL: every role and person, every object, column and verb."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests import matrix, people
-from tests.matrix import ACTORS, PROJECTS, ROLES, Project, World
-from tests.people import Connection
+from tests import actors
+from tests.actors import Connection
+from tests.house import access_matrix
+from tests.house.access_matrix import ACTORS, PROJECTS, ROLES, Project, World
 from tests.servers import Server
 
 
@@ -29,8 +30,8 @@ def address(server: Server, project: Project) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def populated(address: str) -> Iterator[tuple[Connection, World]]:
     """A connection to it, and the world that it has made there and never commits."""
-    with people.connect(address, autocommit=False) as connection:
-        yield connection, matrix.populate(connection)
+    with actors.connect(address, autocommit=False) as connection:
+        yield connection, access_matrix.populate(connection)
         connection.rollback()
 
 
@@ -52,7 +53,7 @@ NEW = PROJECTS["new"]
 
 def declared(db: Connection, project: Project) -> dict[str, tuple[str, ...]]:
     """Return the privileges that the table declares, as far as this Postgres knows them."""
-    lines = matrix.lines("privileges", f"privileges: {project.privileges}")
+    lines = access_matrix.lines("privileges", f"privileges: {project.privileges}")
     unknown = "m" if db.info.server_version < 170000 else ""
     return {
         line.what: tuple(cell.replace(unknown, "") if unknown else cell for cell in line.cells)
@@ -63,13 +64,13 @@ def declared(db: Connection, project: Project) -> dict[str, tuple[str, ...]]:
 def test_the_table_declares_everything_that_is_there_and_nothing_else(
     installed: Connection, project: Project
 ) -> None:
-    assert set(matrix.privileges(installed)) == set(declared(installed, project))
+    assert set(access_matrix.privileges(installed)) == set(declared(installed, project))
 
 
 def test_every_role_has_the_privileges_that_the_table_declares(
     installed: Connection, project: Project
 ) -> None:
-    found = matrix.privileges(installed)
+    found = access_matrix.privileges(installed)
 
     assert {
         what: (cells, found.get(what)) for what, cells in declared(installed, project).items()
@@ -101,12 +102,12 @@ def test_everybody_reaches_what_the_table_says(
     installed: Connection, world: World, project: Project, actor: str
 ) -> None:
     wrong = []
-    lines = matrix.lines("reach", f"reach: {project.reach}")
+    lines = access_matrix.lines("reach", f"reach: {project.reach}")
 
-    with matrix.by_sql(installed, world.claims(actor)) as attempt:
+    with access_matrix.by_sql(installed, world.claims(actor)) as attempt:
         for line in lines:
             expected = line.cells[ACTORS.index(actor)]
-            for label, found in matrix.outcome(world, actor, line.what, attempt).items():
+            for label, found in access_matrix.outcome(world, actor, line.what, attempt).items():
                 if found != expected:
                     wrong.append(f"{label}: {found}, and not {expected}")
 
@@ -127,8 +128,8 @@ def test_what_is_behind_the_doors_refuses_every_verb_that_the_table_does_not_gra
     name = {"people": "authenticated", "service": "service_role"}.get(role, role)
     tried = 0
 
-    with people.act_as(db, None, name):
-        for line in matrix.lines("privileges"):
+    with actors.act_as(db, None, name):
+        for line in access_matrix.lines("privileges"):
             kind, _, rest = line.what.partition(" ")
             if kind not in ("table", "view"):
                 continue
@@ -153,7 +154,7 @@ def test_something_new_that_the_table_does_not_declare_is_noticed(db: Connection
     db.execute("alter table public.sessions add column price integer")
     db.execute("create function public.pay() returns void language sql as ''")
 
-    noticed = set(matrix.privileges(db)) - known
+    noticed = set(access_matrix.privileges(db)) - known
 
     assert {what.partition(":")[0] for what in noticed} == {
         "table session_approval.invoices",
@@ -164,10 +165,10 @@ def test_something_new_that_the_table_does_not_declare_is_noticed(db: Connection
 
 
 def test_a_privilege_on_one_column_is_noticed(db: Connection) -> None:
-    before = matrix.privileges(db)
+    before = access_matrix.privileges(db)
     db.execute("grant select (balance_after) on session_approval.credit_ledger to authenticated")
 
-    after = matrix.privileges(db)
+    after = access_matrix.privileges(db)
 
     [changed] = [what for what in after if after[what] != before[what]]
     assert changed.startswith("table session_approval.credit_ledger:")
@@ -175,10 +176,10 @@ def test_a_privilege_on_one_column_is_noticed(db: Connection) -> None:
 
 
 def test_every_column_of_the_applications_tables_is_tried(db: Connection) -> None:
-    world = matrix.populate(db)
+    world = access_matrix.populate(db)
     tried: dict[str, set[str]] = {}
-    for line in matrix.lines(f"reach: {NEW.reach}"):
-        for _, request, _ in matrix.attempts(line.what, *world.mine_and_theirs("client_A")):
+    for line in access_matrix.lines(f"reach: {NEW.reach}"):
+        for _, request, _ in access_matrix.attempts(line.what, *world.mine_and_theirs("client_A")):
             if request.verb == "update":
                 tried.setdefault(request.target, set()).update(request.values)
 
@@ -196,8 +197,8 @@ def test_every_column_of_the_applications_tables_is_tried(db: Connection) -> Non
 
 
 def test_every_door_is_tried(db: Connection) -> None:
-    called = {line.what.split()[1] for line in matrix.lines("reach")}
+    called = {line.what.split()[1] for line in access_matrix.lines("reach")}
 
     assert {f"function public.{name}" for name in called} == {
-        what for what in matrix.privileges(db) if what.startswith("function public.")
+        what for what in access_matrix.privileges(db) if what.startswith("function public.")
     }

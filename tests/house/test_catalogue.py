@@ -9,7 +9,8 @@ import psycopg
 import pytest
 
 from scripts.local import ROOT, database
-from tests.people import Connection
+from scripts.operate.sql_files import NOUNS, object_files
+from tests.actors import Connection
 
 DOORS = {
     "approve_session_and_deduct_credit",
@@ -34,9 +35,9 @@ SERVER_DOORS = {
     "sweep_sessions",
 }
 TRIGGERED_AS_OWNER = {
-    "tell_people",
-    "clear_slots",
-    "keep_slot",
+    "broadcast_change",
+    "clear_bookings",
+    "sync_booking",
     "record_credit_entry",
     "record_session_event",
     "record_truncated_credits",
@@ -147,20 +148,20 @@ def test_functions_that_write_lock_or_refuse_are_not_declared_to_only_read(db: C
 
     assert {f["name"] for f in others if f["provolatile"] == "v"} == {
         "add_credits",
-        "announce_older_write",
+        "announce_direct_write",
         "close_session",
         "debit_one_credit",
         "end_proposal",
         "expire_lot",
         "expire_proposal",
-        "hold_slot",
-        "keep_proposal",
+        "book_slot",
+        "insert_or_find_proposal",
         "lock_calendars",
         "note_credit_entry",
         "note_status_change",
         "refund_one_credit",
         "refuse",
-        "take_locks",
+        "lock_tables",
     }
 
 
@@ -263,36 +264,45 @@ def defined(file: Path) -> list[tuple[str, int]]:
 
 
 def test_every_file_of_a_function_is_named_after_it() -> None:
-    files = sorted((SQL / "functions").glob("*.sql"))
+    files = [(file, names) for file in object_files() if (names := {n for n, _ in defined(file)})]
 
     assert len(files) > len(DOORS)
-    for file in files:
-        assert {name for name, _ in defined(file)} == {file.stem}
+    for file, names in files:
+        assert file.stem in names, file
 
 
 def test_every_function_in_the_database_has_its_file(db: Connection) -> None:
-    files = [*(SQL / "functions").glob("*.sql"), *(SQL / "triggers").glob("*.sql")]
-    written = {name for file in files for name, _ in defined(file)}
+    written = {name for file in object_files() for name, _ in defined(file)}
 
     assert {f["name"] for f in db.execute(OUR_FUNCTIONS)} == written
 
 
 def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
-    files = {file.stem for file in (SQL / "views").glob("*.sql")}
+    files = {
+        file.stem
+        for file in object_files()
+        if re.search(r"^create or replace view", file.read_text(), re.M)
+    }
     views = {c["name"] for c in db.execute(OUR_RELATIONS) if c["kind"] == "v"}
 
     assert views - {"people"} == files
 
 
 def test_the_install_lists_every_file_once_and_nothing_else() -> None:
-    listed = re.findall(r"^\\ir (\S+)$", database.INSTALL.read_text(), re.MULTILINE)
-    folders = ("migrations", "functions", "views", "triggers", "policies")
-    there = [f"{folder}/{file.name}" for folder in folders for file in (SQL / folder).glob("*.sql")]
+    listed = included(database.INSTALL)
+    migrations = [file for file in listed if file.parent.name == "migrations"]
 
-    beside = ["anew.sql", "lock.sql", "record.sql", "regrant.sql", "reload.sql", "schedule.sql"]
-    assert sorted(listed) == sorted([*there, *beside])
-    migrations = [file for file in listed if file.startswith("migrations/")]
+    lists = {SQL / noun / name for noun in NOUNS for name in ("install.sql", "triggers.sql")}
+    there = [*object_files(), *(SQL / "migrations").glob("*.sql"), *filter(Path.exists, lists)]
+    beside = {SQL / "uninstall" / "preview.sql", SQL / "uninstall" / "uninstall.sql"}
+    assert sorted(listed) == sorted(set(there) - beside)
     assert migrations == sorted(migrations)
+
+
+def included(file: Path) -> list[Path]:
+    """Return the files that a file includes, and those that these include, in order."""
+    named = re.findall(r"^\\ir (\S+)$", file.read_text(), re.MULTILINE)
+    return [each for name in named for each in (file.parent / name, *included(file.parent / name))]
 
 
 def test_no_function_is_longer_than_ninety_lines() -> None:
@@ -355,7 +365,7 @@ def test_what_may_be_null_in_our_tables_is_listed(db: Connection) -> None:
 
     assert {row["table"]: row["columns"] for row in found} == {
         "credit_ledger": "user_id session_id actor_id reason source reference",
-        "rollback_notes": "was became",
+        "install_changes": "was became",
         "session_events": "from_status to_status actor_id reason",
         "settings": "video_base_url",
         "video_events": "user_id",
@@ -394,7 +404,7 @@ def test_a_policy_that_makes_no_sense_is_refused(db: Connection, policy: str) ->
 @pytest.mark.parametrize(
     "row",
     [
-        "rollback_notes (kind, name) values ('table', 'sessions')",
+        "install_changes (kind, name) values ('table', 'sessions')",
         "transitions values ('scheduled', 'scheduled', 'stay', true)",
         "video_events (id, session_id, type, occurred_at)"
         " values ('e-1', gen_random_uuid(), 'meeting.paused', now())",
@@ -412,7 +422,7 @@ def test_these_indexes_are_there_for_what_is_asked_often_or_allowed_once(db: Con
         " from pg_index i join pg_class c on c.oid = i.indrelid"
         " where c.relnamespace = 'session_approval'::regnamespace and not i.indisprimary"
         " and not i.indisexclusion or i.indexrelid in (select to_regclass('public.' || n.name)"
-        " from session_approval.rollback_notes n where n.kind = 'index')"
+        " from session_approval.install_changes n where n.kind = 'index')"
     ).fetchall()
 
     live = "ARRAY['scheduled', 'confirmed', 'in_progress']"

@@ -8,7 +8,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts.audit import report
+from scripts.develop.audit import report
 from scripts.local import ROOT
 
 LOCK = (ROOT / "requirements.lock").read_text()

@@ -3,7 +3,8 @@
 import re
 
 from scripts.local import ROOT
-from tests.people import Connection
+from scripts.operate.sql_files import object_file
+from tests.actors import Connection
 
 DOC = (ROOT / "docs" / "install.md").read_text()
 ROWS = dict(re.findall(r"^\| (.*?) \| (.*) \|$", DOC, re.M))
@@ -15,7 +16,7 @@ def named(where: str) -> set[str]:
 
 
 def test_the_columns_and_indexes_are_those_that_an_install_adds(db: Connection) -> None:
-    notes = db.execute("select kind, name from session_approval.rollback_notes").fetchall()
+    notes = db.execute("select kind, name from session_approval.install_changes").fetchall()
 
     def noted(kind: str, table: str = "") -> set[str]:
         names = [n["name"] for n in notes if n["kind"] == kind and n["name"].startswith(table)]
@@ -28,7 +29,7 @@ def test_the_columns_and_indexes_are_those_that_an_install_adds(db: Connection) 
 
 def test_the_triggers_and_policies_are_those_in_the_database(db: Connection) -> None:
     db.execute("alter table public.sessions add column duration integer")
-    db.execute((ROOT / "sql" / "triggers" / "sessions_duration.sql").read_text())
+    db.execute(object_file("fill_duration").read_text())
     for table in ("sessions", "user_credits"):
         there = db.execute(
             "select tgname as name from pg_trigger where tgrelid = %s::regclass"

@@ -12,15 +12,15 @@ from typing import NoReturn
 
 import pytest
 
-from scripts.bundle import bundle
 from scripts.local import ROOT, StackError, database
 from scripts.local.npm import fetched
 from scripts.local.postgres import EmbeddedPostgres
-from tests import people
+from scripts.operate.bundle import bundle
+from tests import actors
+from tests.actors import Connection
 from tests.install.places import text
-from tests.people import Connection
+from tests.install.test_install import schema
 from tests.servers import Server
-from tests.sql.test_install import schema
 
 CLI = "supabase@3.1.0"
 SQUAWK = Path(sys.executable).with_name("squawk")
@@ -28,8 +28,8 @@ SQUAWK = Path(sys.executable).with_name("squawk")
 # Findings of plpgsql_check's that are no fault here, by function, each with why.
 NO_FAULT = {
     # It puts an expression into a statement, which no quoting can do: one that Postgres printed, in
-    # rollback_notes, which only the owner writes.
-    "session_approval.check_to_put_back(text,text,text)": "text type variable is not sanitized",
+    # install_changes, which only the owner writes.
+    "session_approval.restored_status_check(text,text,text)": "text type variable is not sanitized",
 }
 # Findings of the advisors' that are no fault here, each with why.
 EXPECTED = {
@@ -78,7 +78,7 @@ def checked() -> Iterator[Connection]:
             folder / "pg", bin_dir=libraries[-1].parents[1] / "bin", config={"fsync": "off"}
         ) as server:
             database.apply(server.uri(), [database.SUPABASE, database.STARTER])
-            with people.connect(server.uri()) as db:
+            with actors.connect(server.uri()) as db:
                 # What every trigger of ours needs to be there.
                 db.execute(
                     text("hosted") + "alter table public.sessions add column duration integer"
@@ -156,7 +156,7 @@ def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
         database.apply(address, [database.SUPABASE, database.STARTER])
         supabase("db", "push", "--yes")
         advice = supabase("db", "advisors", "--level", "info", "--fail-on", "warn")
-        with people.connect(address) as db, people.connect(own_database) as plain:
+        with actors.connect(address) as db, actors.connect(own_database) as plain:
             pushed = db.execute(
                 "select version from supabase_migrations.schema_migrations"
             ).fetchall()

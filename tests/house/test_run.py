@@ -27,7 +27,7 @@ def folder() -> Iterator[Path]:
 def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Start what make run starts."""
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.run"],
+        [sys.executable, "-m", "scripts.local.run"],
         cwd=ROOT,
         env={**os.environ, "LOCAL_FOLDER": str(folder), "PORT": "", **environment},
         stdout=subprocess.PIPE,

@@ -13,12 +13,12 @@ import psycopg
 
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
-from tests import people
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
 from tests.servers import Server
 
 HERE = Path(__file__).parent
-ROLLBACK = ROOT / "sql" / "rollback" / "rollback.sql"
+ROLLBACK = ROOT / "sql" / "uninstall" / "uninstall.sql"
 _STARTER = "the product's own"  # sql/starter
 
 # Each place, and the files that make it, one over the other.
@@ -63,7 +63,7 @@ def place(server: Server, name: str) -> Iterator[Connection]:
     address = server.create(own, "template0")
     try:
         database.apply(address, [database.SUPABASE])
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             for file in PLACES[name]:
                 if file == _STARTER:
                     database.apply(address, [database.STARTER])
@@ -95,7 +95,7 @@ def answers(db: Connection, name: str) -> dict[str, Any]:
 def _answer(db: Connection, sender: str, statement: str) -> Any:
     role, person = _SENDERS[sender]
     try:
-        with db.transaction(force_rollback=True), people.act_as(db, person, role):
+        with db.transaction(force_rollback=True), actors.act_as(db, person, role):
             rows = db.execute(statement).fetchall()
     except psycopg.Error as error:
         return error.sqlstate, error.diag.message_primary
@@ -124,7 +124,7 @@ def roll_back(db: Connection, columns: str = "keep") -> str:
     result = subprocess.run(
         [
             *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1", "-d", db.info.dsn),
-            *("-c", f"set session_approval.rollback_columns = '{columns}'", "-f", ROLLBACK),
+            *("-c", f"set session_approval.uninstall_columns = '{columns}'", "-f", ROLLBACK),
         ],
         capture_output=True,
         text=True,

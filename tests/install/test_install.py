@@ -11,9 +11,8 @@ import pytest
 
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
-from tests import people
-from tests.install.places import ADA, BEN, THERAPIST, dump, install, text
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     approve,
@@ -27,8 +26,9 @@ from tests.people import (
     propose,
     row,
 )
+from tests.install.places import ADA, BEN, THERAPIST, dump, install, text
 from tests.servers import Server
-from tests.sql.test_live import REALTIME
+from tests.sessions.test_broadcast_change import REALTIME
 
 APPROVE = "approve_session_and_deduct_credit"
 
@@ -83,7 +83,7 @@ def bare_database(server: Server) -> Iterator[str]:
 @pytest.fixture
 def old(bare_database: str) -> Iterator[Connection]:
     """A connection to a database of an older project, where nothing of ours is installed yet."""
-    with people.connect(bare_database) as db:
+    with actors.connect(bare_database) as db:
         db.execute(OLD)
         yield db
 
@@ -111,12 +111,12 @@ def constraints(db: Connection) -> dict[str, str]:
 
 
 def test_a_second_install_changes_nothing(own_database: str) -> None:
-    with people.connect(own_database) as db:
-        therapist, client = people.add_person(db, "therapist"), people.add_person(db, "individual")
-        people.give_credits(db, client, 3)
+    with actors.connect(own_database) as db:
+        therapist, client = actors.add_person(db, "therapist"), actors.add_person(db, "individual")
+        actors.give_credits(db, client, 3)
         approve(db, client, propose(db, therapist, client))
         propose(db, therapist, client)
-        people.configure(db, video_base_url="https://example.daily.co", low_balance=7)
+        actors.configure(db, video_base_url="https://example.daily.co", low_balance=7)
         before = schema(db), contents(db)
 
         install(db)
@@ -136,7 +136,7 @@ def test_a_second_install_onto_an_older_project_changes_nothing(old: Connection)
 
 
 def test_the_starter_and_the_local_stand_ins_can_be_applied_again_too(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         before = schema(db), contents(db)
 
         database.apply(own_database, [database.SUPABASE, database.STARTER, database.INSTALL])
@@ -175,7 +175,7 @@ def test_what_an_older_project_wrote_it_can_still_write(old: Connection) -> None
 
     for statement in OLD_WRITES:
         for role in ("service_role", "postgres"):
-            with old.transaction(force_rollback=True), people.act_as(old, None, role):
+            with old.transaction(force_rollback=True), actors.act_as(old, None, role):
                 assert old.execute(statement).statusmessage, statement
 
 
@@ -185,7 +185,7 @@ def test_what_people_wrote_to_sessions_in_an_older_project_they_can_still_write(
     install(old)
 
     for statement in (s for s in OLD_WRITES if "user_credits" not in s):
-        with old.transaction(force_rollback=True), people.act_as(old, ADA):
+        with old.transaction(force_rollback=True), actors.act_as(old, ADA):
             old.execute(statement)
 
 
@@ -291,7 +291,7 @@ def test_a_check_that_old_rows_break_stays_one_for_new_rows_alone(old: Connectio
 
 def test_the_whole_story_works_in_an_older_project(old: Connection) -> None:
     install(old)
-    people.configure(old, video_base_url="https://example.daily.co")
+    actors.configure(old, video_base_url="https://example.daily.co")
 
     session = propose(old, THERAPIST, ADA, p_time_zone="Asia/Kathmandu")
     instant = propose(old, THERAPIST, ADA, p_is_instant=True, p_time_zone="Asia/Kathmandu")
@@ -504,7 +504,7 @@ def test_where_row_level_security_is_off_it_stays_off(old: Connection) -> None:
     install(old)
 
     assert (secured(old), policies(old)) == (set(), {})
-    with people.act_as(old, BEN):
+    with actors.act_as(old, BEN):
         assert len(old.execute("select from public.sessions").fetchall()) == 5
 
 
@@ -528,7 +528,7 @@ def test_where_row_level_security_is_on_our_policies_stand_beside_the_projects_o
         "user_credits": ["SELECT to {authenticated} Clients see their own credits"],
     }
     for person, sessions in ((ADA, 5), (THERAPIST, 5), (BEN, 0)):
-        with people.act_as(old, person):
+        with actors.act_as(old, person):
             assert len(old.execute("select from public.sessions").fetchall()) == sessions
 
 
@@ -583,7 +583,7 @@ def test_the_guards_hold_where_row_level_security_is_off(old: Connection) -> Non
         ("sessions", session["id"], {"status": "rescheduled"}),
         ("user_credits", session["id"], {"credits_balance": 9}),
     ]:
-        with pytest.raises(psycopg.Error) as caught, people.act_as(old, ADA):
+        with pytest.raises(psycopg.Error) as caught, actors.act_as(old, ADA):
             change(old, table, row_id, **columns)
         assert caught.value.sqlstate == "PT403"
 
@@ -701,7 +701,7 @@ def test_the_projects_own_view_of_people_and_its_schema_are_closed_to_people(
     may_look = "select has_schema_privilege('anon', 'session_approval', 'usage') as it_may"
     assert old.execute(may_look).fetchall() == [{"it_may": False}]
     for role in ("anon", "authenticated"):
-        with pytest.raises(psycopg.errors.InsufficientPrivilege), people.act_as(old, ADA, role):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege), actors.act_as(old, ADA, role):
             old.execute("select from session_approval.people")
 
 
@@ -714,7 +714,7 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
     name = f"test_empty_{uuid4().hex[:8]}"
     address = server.create(name, "template0")
     try:
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             db.execute("create table public.sessions (id uuid primary key, user_id uuid)")
             before = schema(db)
 
@@ -745,7 +745,7 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
 def test_keys_that_are_no_uuids_and_people_without_a_kind_are_said_at_once_as_well(
     bare_database: str,
 ) -> None:
-    with people.connect(bare_database) as db:
+    with actors.connect(bare_database) as db:
         db.execute(
             "create table public.users (id bigint primary key, email text);"
             " create table public.sessions (id bigint primary key, user_id bigint,"
@@ -799,7 +799,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
     bare_database: str,
 ) -> None:
     owner = f"test_owner_{uuid4().hex[:8]}"
-    with people.connect(bare_database) as db:
+    with actors.connect(bare_database) as db:
         db.execute(
             f"create role {owner} nologin bypassrls in role anon, authenticated, service_role"
         )
@@ -817,11 +817,11 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
                     ],
                     check=True,
                 )
-            with people.act_as(db, None, owner):
-                assert db.execute("select from session_approval.rollback_plan").fetchall()
-                therapist = people.add_person(db, "therapist")
-                client = people.add_person(db, "individual")
-                people.give_credits(db, client, 2)
+            with actors.act_as(db, None, owner):
+                assert db.execute("select from session_approval.uninstall_plan").fetchall()
+                therapist = actors.add_person(db, "therapist")
+                client = actors.add_person(db, "individual")
+                actors.give_credits(db, client, 2)
 
             session = approve(db, client, propose(db, therapist, client))
             [cancelled] = call(db, therapist, "cancel_session", p_session_id=session["id"])
@@ -840,7 +840,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
 def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced(
     own_database: str,
 ) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute("create role payments")
         try:
             db.execute("drop function public.sweep_sessions()")
@@ -852,8 +852,9 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
             db.execute("grant execute on function public.get_credits() to payments")
             db.execute("create view public.mine as select * from session_approval.held_sessions")
             db.execute(
-                "create function public.was_swept(p_id uuid) returns boolean language sql"
-                " as 'select coalesce(session_approval.was_swept(p_id), false)'"
+                "create function public.status_set_by_system(p_id uuid) returns boolean"
+                " language sql as 'select coalesce("
+                "session_approval.status_set_by_system(p_id), false)'"
             )
             db.execute(
                 "create function session_approval.one() returns integer language sql as 'select 1';"
@@ -862,11 +863,11 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
 
             database.apply(own_database, [database.INSTALL])
 
-            [swept] = people.call_as(db, "service_role", None, "sweep_sessions")
+            [swept] = actors.call_as(db, "service_role", None, "sweep_sessions")
             assert set(swept) == {"sessions_expired", "lots_expired", "sessions_closed"}
             assert db.execute("select * from public.mine").fetchall() == []
             assert db.execute(
-                "select to_regprocedure('public.was_swept(uuid)') is not null as there"
+                "select to_regprocedure('public.status_set_by_system(uuid)') is not null as there"
             ).fetchall() == [{"there": True}]
             assert db.execute(
                 "select to_regprocedure('session_approval.one()') is null as gone"
@@ -894,7 +895,7 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
     own_database: str,
 ) -> None:
     approve_door = "approve_session_and_deduct_credit(uuid,uuid)"
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         before = grants(db)
         db.execute("create role payments; create role former")
         try:
@@ -931,7 +932,7 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
 def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
     own_database: str, shape: str
 ) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute(
             f"drop function public.{APPROVE}(uuid, uuid); create function"
             f" public.{APPROVE}(p_session_id uuid, p_user_id uuid) returns {shape}"
@@ -939,7 +940,7 @@ def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
 
         database.apply(own_database, [database.INSTALL])
 
-        found = db.execute("select from session_approval.rollback_notes where kind = 'function'")
+        found = db.execute("select from session_approval.install_changes where kind = 'function'")
         assert found.fetchall() == []
 
 
@@ -947,7 +948,7 @@ def test_an_earlier_attempt_that_somebody_put_back_is_replaced_again(old: Connec
     old.execute(EARLIER_ATTEMPT)
     install(old)
     [note] = old.execute(
-        "select was from session_approval.rollback_notes where kind = 'function'"
+        "select was from session_approval.install_changes where kind = 'function'"
     ).fetchall()
     old.execute(f"drop function public.{APPROVE}(uuid, uuid)")
     old.execute(note["was"])

@@ -4,10 +4,10 @@ from hashlib import md5
 
 import pytest
 
-from scripts.bundle import version
 from scripts.local import database
-from tests import people
-from tests.people import Connection, Row
+from scripts.operate.bundle import version
+from tests import actors
+from tests.actors import Connection, Row
 
 
 def history(db: Connection) -> list[Row]:
@@ -17,7 +17,7 @@ def history(db: Connection) -> list[Row]:
 
 def definitions(db: Connection) -> dict[str, str]:
     """Return a digest of everything of ours as it is now."""
-    found = db.execute("select * from session_approval.definitions()").fetchall()
+    found = db.execute("select * from session_approval.object_digests()").fetchall()
     return {f"{thing['kind']} {thing['name']}": thing["digest"] for thing in found}
 
 
@@ -26,7 +26,7 @@ def test_the_database_knows_its_release(db: Connection) -> None:
 
 
 def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         [first] = history(db)
         assert (first["version"], first["installed_by"]) == (version(), "postgres")
         assert len(first["definitions"]) > 150
@@ -49,7 +49,7 @@ def test_the_checksum_is_of_all_functions_by_name(db: Connection) -> None:
 
 
 def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         [installed] = [row["definitions"] for row in history(db)]
         db.execute(
             "create or replace function session_approval.room_name(p_session_id uuid) returns text"
@@ -109,7 +109,7 @@ def test_what_somebody_added_is_listed_with_the_grants_that_nobody_gave(db: Conn
 
 @pytest.mark.parametrize("was", ["version = '0.0.9'", "definitions = '{}'"])
 def test_an_install_that_changes_something_leaves_another_row(own_database: str, was: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         [first] = history(db)
         db.execute(f"update session_approval.installs set {was}")
 

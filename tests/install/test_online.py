@@ -12,20 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 
-from scripts.bundle import bundle
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
-from tests import people
+from scripts.operate.bundle import bundle
+from tests import actors
+from tests.actors import Connection, approve, propose
 from tests.install import places
 from tests.install.places import ADA, BEN, THERAPIST, dump, install, roll_back
-from tests.people import Connection, approve, propose
+from tests.install.test_install import APPROVE, answers, schema
 from tests.servers import Server
-from tests.sql.test_install import APPROVE, answers, schema
 
 ONLINE = ROOT / "sql" / "online"
 # Everything in the schema that no second install writes anew, without ids and moments.
 TABLES = {
-    "rollback_notes": "kind, name, was, became",
+    "install_changes": "kind, name, was, became",
     "settings": "settings",
     "credit_ledger": "user_id, kind, delta, balance_after, actor_id, reason, source",
     "bookings": "session_id, person_id, during",
@@ -160,11 +160,11 @@ def test_an_upgrade_onto_what_is_installed_changes_nothing_and_loses_nothing(
     place.execute("update public.user_credits set user_type = 'individual', credits_balance = 9")
     approve(place, ADA, propose(place, THERAPIST, ADA))
     propose(place, THERAPIST, ADA)
-    installed = schema(place), people.contents(place), left(place)
+    installed = schema(place), actors.contents(place), left(place)
 
     database.apply_online(place.info.dsn)
 
-    assert (schema(place), people.contents(place), left(place)) == installed
+    assert (schema(place), actors.contents(place), left(place)) == installed
 
 
 # Interrupted.
@@ -227,8 +227,8 @@ def test_an_index_that_was_left_unfinished_is_made_again(
 ) -> None:
     psql(place, before("sessions_user_id_start_time_idx"))
     for db in (place, twin):
-        builder = people.connect(db.info.dsn)
-        with builder, people.connect(db.info.dsn, autocommit=False) as old:
+        builder = actors.connect(db.info.dsn)
+        with builder, actors.connect(db.info.dsn, autocommit=False) as old:
             old.execute("update public.sessions set status = status")
             builder.execute("set statement_timeout = '100ms'")
             with pytest.raises(psycopg.errors.QueryCanceled):
@@ -278,7 +278,9 @@ def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers
 ) -> None:
     psql(place, before("../install.sql"))
     readers_and_rows = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
-    begins, lock, ends = bundle(database.INSTALL).partition("-- sql/lock.sql\n")
+    begins, lock, ends = bundle(database.INSTALL).partition(
+        "-- sql/install/lock_application_tables.sql\n"
+    )
     assert lock
 
     for _ in range(2):
@@ -342,7 +344,7 @@ def test_writers_go_on_while_it_waits_for_a_long_transaction(
         while not place.execute(asked, (f"public.{table}",)).fetchall():
             assert installing.is_alive()
 
-    with people.connect(place.info.dsn, autocommit=False) as long:
+    with actors.connect(place.info.dsn, autocommit=False) as long:
         long.execute(held)
         installing = threading.Thread(target=database.apply_online, args=(place.info.dsn,))
         installing.start()
@@ -375,8 +377,8 @@ def test_it_says_who_is_in_the_way_and_tries_again(
         long.rollback()
 
     with (
-        people.connect(place.info.dsn, autocommit=False) as other_table,
-        people.connect(place.info.dsn, autocommit=False) as long,
+        actors.connect(place.info.dsn, autocommit=False) as other_table,
+        actors.connect(place.info.dsn, autocommit=False) as long,
     ):
         other_table.execute("select from public.users -- the weekly report")
         long.execute("select from public.sessions")
@@ -396,10 +398,10 @@ def test_it_says_who_is_in_the_way_and_tries_again(
 @pytest.mark.parametrize(
     "taking",
     [
-        "select session_approval.take_locks('access exclusive', 'public.sessions')",
+        "select session_approval.lock_tables('access exclusive', 'public.sessions')",
         *((ROOT / f"sql/policies/{table}.sql").read_text() for table in POLICIES),
-        (ROOT / "sql/migrations/0012_status_checks.sql").read_text(),
-        (ROOT / "sql/lock.sql").read_text(),
+        (ROOT / "sql/migrations/0011_status_checks.sql").read_text(),
+        (ROOT / "sql/install/lock_application_tables.sql").read_text(),
     ],
     ids=[
         "by itself",
@@ -413,7 +415,7 @@ def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
 ) -> None:
     pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
     with (
-        people.three_connections(own_database) as (owner, writer, installer),
+        actors.three_connections(own_database) as (owner, writer, installer),
         ThreadPoolExecutor(1) as pool,
     ):
         for table, policy in POLICIES.items():
@@ -453,12 +455,12 @@ def test_every_lot_in_the_ledger_adds_up_at_every_commit_while_others_change_the
     wrong: list[Any] = []
 
     def write(statement: str) -> None:
-        with people.connect(place.info.dsn) as db:
+        with actors.connect(place.info.dsn) as db:
             while not done.is_set():
                 db.execute(statement)
 
     def watch() -> None:
-        with people.connect(place.info.dsn, autocommit=False) as db:
+        with actors.connect(place.info.dsn, autocommit=False) as db:
             db.execute("set default_transaction_isolation = 'repeatable read'")
             db.commit()
             while not done.is_set():
@@ -510,7 +512,7 @@ def test_every_lot_in_the_ledger_adds_up_at_every_commit_while_others_change_the
     ).fetchall()[0]
     assert kinds["openings"] == kinds["lots"] > 1000
     assert kinds["changes"] > 0
-    problems = people.call_as(place, "service_role", None, "reconcile_credits")
+    problems = actors.call_as(place, "service_role", None, "reconcile_credits")
     assert [p for p in problems if p["problem"] != "a balance is negative"] == []
 
 
@@ -526,7 +528,7 @@ def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
         "update public.user_credits set credits_balance = 5 where user_id = %s", (ADA.id,)
     )
     session = propose(place, THERAPIST, ADA)
-    [approved] = people.call(place, ADA, APPROVE, p_session_id=session["id"], p_user_id=ADA.id)
+    [approved] = actors.call(place, ADA, APPROVE, p_session_id=session["id"], p_user_id=ADA.id)
     place.execute("truncate public.user_credits")
 
     assert approved["credits_balance_after"] == 4
@@ -536,14 +538,14 @@ def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
         *[("external", -4, 0), ("external", -3, 0), ("external", -3, 0)],
         *[("opening", 3, 3), ("opening", 3, 3)],
     ]
-    assert people.call_as(place, "service_role", None, "reconcile_credits") == []
+    assert actors.call_as(place, "service_role", None, "reconcile_credits") == []
 
 
 def test_a_lot_opened_in_a_transaction_that_cannot_see_it_is_not_opened_twice(
     place: Connection,
 ) -> None:
     psql(place, before("lots have been locked"))
-    with people.connect(place.info.dsn, autocommit=False) as old:
+    with actors.connect(place.info.dsn, autocommit=False) as old:
         old.execute("set transaction isolation level repeatable read")
         old.execute("select from public.users")
         database.apply_online(place.info.dsn)
@@ -552,7 +554,7 @@ def test_a_lot_opened_in_a_transaction_that_cannot_see_it_is_not_opened_twice(
             old.execute("update public.user_credits set credits_balance = 7")
         old.rollback()
 
-    assert people.call_as(place, "service_role", None, "reconcile_credits")[0]["problem"] == (
+    assert actors.call_as(place, "service_role", None, "reconcile_credits")[0]["problem"] == (
         "a balance is negative"
     )
 

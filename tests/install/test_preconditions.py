@@ -11,14 +11,15 @@ import pytest
 
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
-from tests import people
+from scripts.operate.sql_files import object_file
+from tests import actors
+from tests.actors import Connection, approve, call, propose, row
+from tests.house.test_catalogue import DOORS, SERVER_DOORS
 from tests.install.places import ADA, THERAPIST, install
-from tests.people import Connection, approve, call, propose, row
+from tests.install.test_install import OLD, schema
 from tests.servers import Server
-from tests.sql.test_catalogue import DOORS, SERVER_DOORS
-from tests.sql.test_install import OLD, schema
 
-PRECONDITIONS = ROOT / "sql" / "migrations" / "0001_preconditions.sql"
+PRECONDITIONS = ROOT / "sql" / "install" / "preconditions.sql"
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def old(server: Server) -> Iterator[Connection]:
     address = server.create(name, "template0")
     try:
         database.apply(address, [database.SUPABASE])
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             db.execute(OLD)
             db.execute("drop view public.upcoming")
             yield db
@@ -219,8 +220,11 @@ def test_every_door_is_on_the_list_of_names() -> None:
 
 def test_every_column_that_a_proposal_or_a_grant_writes_is_on_the_list() -> None:
     [listed] = re.findall(r"filled \(.*?\n  \),\n", PRECONDITIONS.read_text(), re.S)
-    for table, function in (("sessions", "keep_proposal"), ("user_credits", "add_credits")):
-        text = (ROOT / "sql" / "functions" / f"{function}.sql").read_text()
+    for table, function in (
+        ("sessions", "insert_or_find_proposal"),
+        ("user_credits", "add_credits"),
+    ):
+        text = object_file(function).read_text()
         [columns] = re.findall(rf"insert into public\.{table} \((.*?)\)", text, re.S)
         for column in re.findall(r"\w+", columns):
             assert f"'{table}.{column}'" in listed, column

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from scripts.local import database
-from tests import people
+from tests import actors
+from tests.actors import Connection, Person, approve, call, call_as, propose
 from tests.install.places import HERE, dump, install, roll_back
-from tests.people import Connection, Person, approve, call, call_as, propose
 from tests.servers import Server
 
 RELEASES = sorted((HERE / "releases").glob("*.sql"))
@@ -23,7 +23,7 @@ _TABLES = """
     from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
     where c.relkind = 'r' and not a.attisdropped
       and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
-      and c.relname not in ('transitions', 'installs', 'rollback_notes')
+      and c.relname not in ('transitions', 'installs', 'install_changes')
     group by c.oid
 """
 
@@ -36,7 +36,7 @@ def older(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection
     release: Path = request.param
     try:
         database.apply(address, [database.SUPABASE, database.STARTER, release])
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             yield db
     finally:
         server.drop(name)
@@ -44,8 +44,8 @@ def older(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection
 
 def used(db: Connection) -> tuple[Person, Person, dict[str, Any], dict[str, Any]]:
     """Use every act of an earlier release; return the people, a waiting and a decided session."""
-    therapist, client = people.add_person(db, "therapist"), people.add_person(db, "individual")
-    people.give_credits(db, client, 2)
+    therapist, client = actors.add_person(db, "therapist"), actors.add_person(db, "individual")
+    actors.give_credits(db, client, 2)
     call_as(
         db,
         "service_role",
@@ -56,7 +56,7 @@ def used(db: Connection) -> tuple[Person, Person, dict[str, Any], dict[str, Any]
         p_source="stripe",
         p_reference="pi_1",
     )
-    people.configure(db, low_balance=7, video_base_url="https://example.daily.co")
+    actors.configure(db, low_balance=7, video_base_url="https://example.daily.co")
     cancelled, declined, waiting, decided = (propose(db, therapist, client) for _ in range(4))
     for session in (cancelled, decided):
         approve(db, client, session)
@@ -93,7 +93,7 @@ def test_an_upgrade_keeps_every_row_and_leaves_what_a_fresh_install_leaves(
 
     install(older)
 
-    with people.connect(own_database) as fresh:
+    with actors.connect(own_database) as fresh:
         assert dump(older, "--schema-only") == dump(fresh, "--schema-only")
     assert rows(older, tables) == before
     assert call_as(older, "service_role", None, "reconcile_credits") == []

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from scripts.local import ROOT
+from scripts.operate.sql_files import object_files
+from tests.actors import Connection
+from tests.house.test_install_doc import ROWS, named
 from tests.install.places import (
     PLACES,
     answers,
@@ -18,18 +20,12 @@ from tests.install.places import (
     roll_back,
     seen_before,
 )
-from tests.people import Connection
 from tests.servers import Server
-from tests.test_install_doc import ROWS, named
 
 Entry = tuple[str, str, str]  # schema, type, name
 
 _ENTRY = re.compile(r"^-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*$", re.M)
-_DOORS = {
-    file.stem
-    for file in (ROOT / "sql" / "functions").glob("*.sql")
-    if "function public." in file.read_text()
-}
+_DOORS = {file.stem for file in object_files() if "function public." in file.read_text()}
 _TABLES = ("sessions", "user_credits")
 _POLICIES = "policies, where row level security is on"
 _REALTIME = "where Supabase Realtime is installed"

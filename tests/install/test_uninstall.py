@@ -10,14 +10,14 @@ import pytest
 
 from scripts.local import ROOT, StackError
 from scripts.local.postgres import WHEEL_BIN
-from tests import people
+from tests import actors
+from tests.actors import Connection, approve, call, propose
 from tests.install import places
 from tests.install.places import ADA, BEN, ROLLBACK, THERAPIST, dump, install, roll_back
-from tests.people import Connection, approve, call, propose
+from tests.install.test_install import OLD_WRITES, answers
 from tests.servers import Server
-from tests.sql.test_install import OLD_WRITES, answers
 
-PREVIEW = ROOT / "sql" / "rollback" / "preview.sql"
+PREVIEW = ROOT / "sql" / "uninstall" / "preview.sql"
 # The earlier attempt has lost its own.
 CHECKED = "alter table public.sessions add constraint known_states check (status <> 'in_progress');"
 
@@ -49,7 +49,7 @@ def test_what_people_did_meanwhile_stays_and_the_applications_statements_work(
 
     assert answers(place) == before
     for statement in OLD_WRITES:
-        with place.transaction(force_rollback=True), people.act_as(place, None, "service_role"):
+        with place.transaction(force_rollback=True), actors.act_as(place, None, "service_role"):
             assert place.execute(statement).statusmessage, statement
     assert place.execute("select to_regnamespace('session_approval') as gone").fetchall() == [
         {"gone": None}
@@ -197,7 +197,7 @@ def test_the_extension_stays_when_the_application_has_come_to_use_it(
 def plan(db: Connection) -> list[tuple[int, str]]:
     """Return the steps of the rollback, and what they do."""
     found = db.execute(
-        "select step, what from session_approval.rollback_plan order by step, what"
+        "select step, what from session_approval.uninstall_plan order by step, what"
     ).fetchall()
     return [(step["step"], step["what"]) for step in found]
 
@@ -268,7 +268,7 @@ def test_the_preview_lists_it_all_and_changes_nothing(place: Connection) -> None
             [
                 *(WHEEL_BIN / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"),
                 *("-d", options, "-c", "set default_transaction_read_only = on"),
-                *("-c", f"set session_approval.rollback_columns = '{columns}'", "-f", PREVIEW),
+                *("-c", f"set session_approval.uninstall_columns = '{columns}'", "-f", PREVIEW),
             ],
             capture_output=True,
             text=True,
@@ -301,7 +301,7 @@ def test_it_runs_as_one_string_as_an_sql_editor_sends_it(place: Connection) -> N
     install(place)
 
     with psycopg.connect(place.info.dsn, autocommit=True) as connection:
-        for text in ("set session_approval.rollback_columns = 'drop'", Path(ROLLBACK).read_text()):
+        for text in ("set session_approval.uninstall_columns = 'drop'", Path(ROLLBACK).read_text()):
             connection.pgconn.exec_(text.encode())
             assert connection.pgconn.error_message == b""
 

@@ -10,16 +10,16 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from scripts.lab.availability.partitions import convert
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.history import Attempt, check
+from scripts.lab.availability.people import People
 from scripts.local import ROOT, StackError, database, end_at_once
-from scripts.scaling import parts
-from scripts.scaling.history import Attempt, check
-from scripts.scaling.partitions import convert
-from scripts.scaling.people import People
-from tests import people, programs
+from tests import actors, programs
 
 DOC = (ROOT / "docs" / "scaling.md").read_text()
-FOLDER = ROOT / "scripts" / "scaling"
+FOLDER = ROOT / "scripts" / "lab" / "availability"
 SHARED = {"__init__", "history", "parts", "people"}
 PROGRAMS = {file.stem for file in FOLDER.glob("*.py")} - SHARED
 
@@ -28,13 +28,13 @@ PROGRAMS = {file.stem for file in FOLDER.glob("*.py")} - SHARED
 def test_a_program_says_what_it_does_and_needs(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    program = importlib.import_module(f"scripts.scaling.{name}")
+    program = importlib.import_module(f"scripts.lab.availability.{name}")
 
     with pytest.raises(SystemExit, match="0"):
         program.main(["--help"])
 
     said = capsys.readouterr().out
-    assert said.startswith(f"usage: python -m scripts.scaling.{name} ")
+    assert said.startswith(f"usage: python -m scripts.lab.availability.{name} ")
     assert "It needs " in said
 
 
@@ -97,7 +97,15 @@ def test_the_check_of_a_history_sees_what_was_lost_and_what_was_taken_twice(
 def test_a_primary_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     picture = tmp_path / "failover.svg"
     run = programs.run(
-        *("scripts.scaling.failover", "--rounds", "1", "--seconds", "1", "--connections", "4"),
+        *(
+            "scripts.lab.availability.failover",
+            "--rounds",
+            "1",
+            "--seconds",
+            "1",
+            "--connections",
+            "4",
+        ),
         *("--without-fsync", "--picture", str(picture)),
     )
 
@@ -111,22 +119,22 @@ def test_a_primary_killed_under_load_loses_nothing_that_was_acknowledged(tmp_pat
 
 
 def test_events_in_partitions_go_on_as_before(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         if db.info.server_version < 170000:
             pytest.skip("an identity column in partitions needs Postgres 17 or newer")
-        therapist, client = (people.add_person(db, kind) for kind in ("therapist", "individual"))
-        people.give_credits(db, client)
-        before = people.propose(db, therapist, client)
+        therapist, client = (actors.add_person(db, kind) for kind in ("therapist", "individual"))
+        actors.give_credits(db, client)
+        before = actors.propose(db, therapist, client)
 
     convert(own_database, first=1000, each=10, ahead=2)
     database.apply(own_database, [database.INSTALL])
 
-    with people.connect(own_database) as db:
-        people.approve(db, client, before)
+    with actors.connect(own_database) as db:
+        actors.approve(db, client, before)
         db.execute("alter table session_approval.session_events alter id restart with 1005")
-        after = people.propose(db, therapist, client)
-        [seen] = people.call(db, client, "get_session", p_session_id=before["id"])
-        [new] = people.call(db, client, "get_session", p_session_id=after["id"])
+        after = actors.propose(db, therapist, client)
+        [seen] = actors.call(db, client, "get_session", p_session_id=before["id"])
+        [new] = actors.call(db, client, "get_session", p_session_id=after["id"])
         where = db.execute(
             "select e.tableoid::regclass::text as place from session_approval.session_events e"
             " order by e.id"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.bench import http, load, publish
-from scripts.bench.__main__ import MEASURES
+from scripts.lab.bench import http, load, publish
+from scripts.lab.bench.__main__ import MEASURES
 from scripts.local import ROOT, StackError
 from tests import programs
 
@@ -23,7 +23,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """What was measured over HTTP in so little time that it says nothing, and what was printed."""
     path = tmp_path_factory.mktemp("measured") / "http.json"
     run = programs.run(
-        "scripts.bench.http",
+        "scripts.lab.bench.http",
         *("--seconds", 0.5, "--rounds", 1, "--connections", 1, "--output", path),
     )
     assert run.returncode in (0, 1), run.stdout + run.stderr
@@ -114,7 +114,7 @@ def test_the_page_names_programs_and_pictures_that_exist() -> None:
     named = set(re.findall(r"-m scripts\.bench\.(\w+)", text))
     assert named >= set(MEASURES)
     for program in named:
-        assert (ROOT / "scripts" / "bench" / f"{program}.py").exists()
+        assert (ROOT / "scripts" / "lab" / "bench" / f"{program}.py").exists()
     for target in re.findall(r"`make ([a-z-]+)", text):
         assert f"\n{target}: " in (ROOT / "Makefile").read_text()
     pictures = re.findall(r"\]\((.+?\.svg)\)", text)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import psycopg
 
-from scripts.bundle import version
 from scripts.local import ROOT, database
+from scripts.operate.bundle import version
 from tests.install.places import dump
 from tests.servers import Server
 
@@ -22,7 +22,9 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
 ) -> None:
     file = tmp_path / "bundle.sql"
     subprocess.run(
-        [sys.executable, "-m", "scripts.bundle", "--output", str(file)], cwd=ROOT, check=True
+        [sys.executable, "-m", "scripts.operate.bundle", "--output", str(file)],
+        cwd=ROOT,
+        check=True,
     )
     text = file.read_text()
     assert not any(line.startswith("\\") for line in text.splitlines())
@@ -44,7 +46,9 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
 def test_the_bundle_says_which_release_it_is_and_a_checksum_that_holds(tmp_path: Path) -> None:
     file = tmp_path / "bundle.sql"
     subprocess.run(
-        [sys.executable, "-m", "scripts.bundle", "--output", str(file)], cwd=ROOT, check=True
+        [sys.executable, "-m", "scripts.operate.bundle", "--output", str(file)],
+        cwd=ROOT,
+        check=True,
     )
     release, said, *_ = file.read_text().splitlines()
 

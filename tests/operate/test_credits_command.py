@@ -1,4 +1,4 @@
-"""The operator's commands, as an operator runs them: scripts.credits and scripts.doctor."""
+"""The operator's commands, as an operator runs them: credits and doctor."""
 
 import json
 import os
@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests import people, programs
-from tests.people import Connection, Person, add_person, approve, balances, give_credits, propose
+from tests import actors, programs
+from tests.actors import Connection, Person, add_person, approve, balances, give_credits, propose
 from tests.servers import Server
 
 NOBODY_THERE = "postgresql://postgres@127.0.0.1:1/nowhere"
@@ -56,7 +56,7 @@ class Operator:
 @pytest.fixture
 def db(own_database: str) -> Iterator[Connection]:
     """A connection as the owner, whose changes stay."""
-    with people.connect(own_database) as connection:
+    with actors.connect(own_database) as connection:
         yield connection
 
 
@@ -84,7 +84,7 @@ def test_a_grant_says_what_it_did_and_repeating_its_reference_grants_nothing(
 
     first, again = operator.credits(*grant), operator.credits(*grant)
 
-    [entry] = people.ledger(db, client)
+    [entry] = actors.ledger(db, client)
     assert said(first).splitlines() == [
         f"Granted: 5 credit(s) in lot {entry['lot_id']}.",
         "Source invoices, reference 2027-001.",
@@ -118,8 +118,8 @@ def test_a_grant_keeps_its_end_and_its_reason_and_finds_a_person_by_id_or_by_any
     said(operator.credits("grant", client.email.upper(), 1, *end))
     said(operator.credits("grant", client.id, 2, "--yes"))
 
-    first, second = people.ledger(db, client)
-    lot = people.row(db, "user_credits", first["lot_id"])
+    first, second = actors.ledger(db, client)
+    lot = actors.row(db, "user_credits", first["lot_id"])
     assert lot["expires_at"] == datetime(2087, 6, 29, 22, tzinfo=UTC)
     assert first["reason"] == "Sorry!"
     assert (second["delta"], second["source"]) == (2, "operator")
@@ -149,14 +149,14 @@ def test_a_grant_that_makes_no_sense_is_refused_in_words(
 def test_nobody_is_guessed(operator: Operator, db: Connection, client: Person) -> None:
     db.execute("alter table public.users drop constraint users_email_key")
     twin = add_person(db, "individual")
-    people.change(db, "users", twin.id, email=client.email)
+    actors.change(db, "users", twin.id, email=client.email)
 
     unknown = operator.credits("grant", "nobody@example.org", 5, "--yes")
     doubtful = operator.credits("grant", client.email, 5, "--yes")
 
     assert said(unknown, 1) == "Nobody has the address or id nobody@example.org\n"
     assert said(doubtful, 1).startswith(f"Several people have the address {client.email}; name one")
-    assert people.ledger(db, client) == people.ledger(db, twin) == []
+    assert actors.ledger(db, client) == actors.ledger(db, twin) == []
 
 
 # Confirmation.
@@ -199,7 +199,7 @@ def test_a_correction_changes_one_lot_and_leaves_the_reason_and_who_answers_for_
         'Refused: The lot does not have that many credits\n  {"credits_balance": 1}\n'
     )
     assert balances(db, client) == [1]
-    entry = people.ledger(db, client)[-1]
+    entry = actors.ledger(db, client)[-1]
     assert (entry["delta"], entry["reason"], entry["actor_id"]) == (
         -2,
         "Counted twice",
@@ -297,7 +297,7 @@ def test_credits_that_do_not_add_up_are_an_error(
 ) -> None:
     lot = give_credits(db, client, 3)
     db.execute("alter table public.user_credits disable trigger user")
-    people.change(db, "user_credits", lot, credits_balance=5)
+    actors.change(db, "user_credits", lot, credits_balance=5)
     db.execute("alter table public.user_credits enable trigger user")
 
     status, found = operator.doctor()
@@ -318,8 +318,8 @@ def test_row_security_that_is_off_and_a_sweep_that_does_not_run_are_warnings(
     for overdue in ("61 minutes", "59 minutes"):
         session = propose(db, therapist, client)
         moment = db.execute("select now() - %s::interval as at", (overdue,)).fetchall()[0]["at"]
-        people.change(db, "sessions", session["id"], approval_expires_at=moment)
-    before = people.contents(db)
+        actors.change(db, "sessions", session["id"], approval_expires_at=moment)
+    before = actors.contents(db)
 
     status, found = operator.doctor()
 
@@ -328,7 +328,7 @@ def test_row_security_that_is_off_and_a_sweep_that_does_not_run_are_warnings(
         "public.user_credits: row level security is off",
         "1 unanswered proposal(s) expired over an hour ago",
     ]
-    assert people.contents(db) == before
+    assert actors.contents(db) == before
 
 
 def test_settings_that_are_gone_are_an_error(operator: Operator, db: Connection) -> None:

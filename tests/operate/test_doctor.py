@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from scripts.local import ROOT, database
-from tests import people, programs
-from tests.people import Connection, add_person, propose
+from tests import actors, programs
+from tests.actors import Connection, add_person, propose
 
 Found = dict[str, str]
 
@@ -18,7 +18,7 @@ Found = dict[str, str]
 @pytest.fixture
 def db(own_database: str) -> Iterator[Connection]:
     """A connection as the owner, whose changes stay."""
-    with people.connect(own_database) as connection:
+    with actors.connect(own_database) as connection:
         yield connection
 
 
@@ -37,7 +37,7 @@ class Answer:
 def examine(db: Connection) -> Answer:
     """Look the database over, and return what is not in order."""
     ended = programs.run(
-        "scripts.doctor", db.info.dsn, "--json", env={**os.environ, "DATABASE_URL": ""}
+        "scripts.operate.doctor", db.info.dsn, "--json", env={**os.environ, "DATABASE_URL": ""}
     )
     assert ended.stderr == ""
     findings: list[Found] = json.loads(ended.stdout)["findings"]
@@ -211,7 +211,7 @@ def test_another_release_is_told_from_this_one(db: Connection) -> None:
 
 
 def test_an_install_from_before_there_were_releases_is_said(db: Connection) -> None:
-    db.execute("drop function session_approval.definitions()")
+    db.execute("drop function session_approval.object_digests()")
 
     [found] = examine(db).complaints
 

@@ -1,13 +1,13 @@
 """The sweep as a command, and by pg_cron where there is one."""
 
 from scripts.local import database
-from tests import people
-from tests.people import add_person, change, give_credits, propose, row
-from tests.test_credits_command import Operator
+from tests import actors
+from tests.actors import add_person, change, give_credits, propose, row
+from tests.operate.test_credits_command import Operator
 
 
 def test_one_sweep_puts_everything_away_and_says_so(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         lots = [give_credits(db, client, 1, expires_at="yesterday") for _ in range(501)]
         session = propose(db, therapist, client)
@@ -29,7 +29,7 @@ def test_it_says_what_is_wrong_with_the_database() -> None:
 
 
 def test_where_pg_cron_is_installed_the_sweep_is_its_job(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute("create schema cron")
         db.execute("create table cron.job (jobname text unique, schedule text, command text)")
         db.execute(

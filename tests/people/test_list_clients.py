@@ -3,8 +3,7 @@
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     add_person,
@@ -14,6 +13,7 @@ from tests.people import (
     forget_kind,
     propose,
 )
+from tests.conftest import Refused
 
 CLIENTS = "list_clients"
 

@@ -21,8 +21,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests import people
-from tests.people import Connection, Person, Row, add_person, call, give_credits
+from tests import actors
+from tests.actors import Connection, Person, Row, add_person, call, give_credits
 
 TRIES = int(os.environ.get("CALENDAR_TRIES", "600"))
 SEED = int(os.environ.get("CALENDAR_SEED", "1"))
@@ -79,7 +79,7 @@ class Held:
 @pytest.fixture
 def owner(own_database: str) -> Iterator[Connection]:
     """A connection as the owner, whose changes stay."""
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         yield db
 
 
@@ -163,7 +163,7 @@ def storm(address: str, tries: list[Try]) -> list[Answer]:
 
     def run(share: list[Try]) -> list[Answer]:
         answers = []
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             db.execute("set lock_timeout = '30s'")
             for wanted in share:
                 asked_at = datetime.now(UTC)
@@ -270,7 +270,7 @@ def test_thirty_two_threads_book_nobody_twice_and_are_refused_only_what_is_taken
         " then 2 else 0 end"
     ).fetchall()
     assert misheld == []
-    assert people.call_as(owner, "service_role", None, "reconcile_credits") == []
+    assert actors.call_as(owner, "service_role", None, "reconcile_credits") == []
 
     # Every refusal is true.
     tally = Counter((answer.wanted.what, answer.code) for answer in answers)

@@ -23,8 +23,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests import people
-from tests.people import Connection, Person, Row
+from tests import actors
+from tests.actors import Connection, Person, Row
 
 OPERATIONS = int(os.environ.get("STORM_OPERATIONS", "1000"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
@@ -95,8 +95,8 @@ class Town:
 def settle(db: Connection, chance: random.Random) -> Town:
     """Make the people, their lots and the sessions that wait for them."""
     town = Town(
-        [people.add_person(db, "therapist") for _ in range(10)],
-        [people.add_person(db, "individual") for _ in range(CLIENTS)],
+        [actors.add_person(db, "therapist") for _ in range(10)],
+        [actors.add_person(db, "individual") for _ in range(CLIENTS)],
     )
 
     def soon() -> str:
@@ -231,7 +231,7 @@ class Caller:
         """Name the database, and a connection that can end others."""
         self.address = address
         self.operator = operator
-        self.db = people.connect(address)
+        self.db = actors.connect(address)
 
     def perform(self, request: Request) -> Iterator[Outcome]:
         """Make a request; one that was given up is repeated where repeating is safe."""
@@ -263,7 +263,7 @@ class Caller:
         elif request.hangs_up == "terminate":
             self.operator.execute("select pg_terminate_backend(%s)", (self.db.info.backend_pid,))
         self.db.close()
-        self.db = people.connect(self.address)
+        self.db = actors.connect(self.address)
 
 
 def storm(address: str, requests: list[Request]) -> tuple[list[Outcome], int]:
@@ -290,13 +290,13 @@ def storm(address: str, requests: list[Request]) -> tuple[list[Outcome], int]:
 
     def read() -> int:
         looks = 0
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             while not over.is_set():
                 assert disagreements(db) == []
                 looks += 1
         return looks
 
-    with people.connect(address) as operator, ThreadPoolExecutor(CONNECTIONS + 1) as pool:
+    with actors.connect(address) as operator, ThreadPoolExecutor(CONNECTIONS + 1) as pool:
         reader = pool.submit(read)
         workers = [pool.submit(work, operator) for _ in range(CONNECTIONS)]
         try:
@@ -407,7 +407,7 @@ class Books:
 @pytest.fixture
 def town(own_database: str) -> Town:
     """The people, in a database of their own."""
-    with people.connect(own_database) as db, db.transaction():
+    with actors.connect(own_database) as db, db.transaction():
         return settle(db, random.Random(f"town {SEED}"))  # noqa: S311 - repeatable, not secret
 
 
@@ -418,7 +418,7 @@ def test_a_storm_of_repeated_and_abandoned_requests_loses_no_credit_and_makes_no
 
     outcomes, looks = storm(own_database, requests)
 
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         assert disagreements(db) == []
         books = Books(db)
     assert books.halves() == []

@@ -26,8 +26,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests import people
-from tests.people import Connection, Person, Row
+from tests import actors
+from tests.actors import Connection, Person, Row
 from tests.servers import Server
 
 RUNS = int(os.environ.get("MODEL_RUNS", "40"))
@@ -123,9 +123,9 @@ class Credits(RuleBasedStateMachine):
     def __init__(self) -> None:
         """Start with a client who has nothing."""
         super().__init__()
-        self.db: Connection = people.connect(self.address)
-        self.therapist = people.add_person(self.db, "therapist")
-        self.client = people.add_person(self.db, "individual")
+        self.db: Connection = actors.connect(self.address)
+        self.therapist = actors.add_person(self.db, "therapist")
+        self.client = actors.add_person(self.db, "individual")
         self.world = World()
 
     def teardown(self) -> None:
@@ -136,7 +136,7 @@ class Credits(RuleBasedStateMachine):
         """Call a function and return its only row, or the code that it refused with."""
         role = "service_role" if person is None else "authenticated"
         try:
-            [row] = people.call_as(self.db, role, person, function, **arguments)
+            [row] = actors.call_as(self.db, role, person, function, **arguments)
         except psycopg.Error as error:
             if not (error.sqlstate or "").startswith("PT"):
                 raise
@@ -166,7 +166,7 @@ class Credits(RuleBasedStateMachine):
     @rule(target=lots, amount=st.integers(0, 3), life=st.sampled_from([None, 0.5, 5.5, 40.5]))
     def buy(self, amount: int, life: float | None) -> UUID:
         expires = None if life is None else self.world.clock + life
-        lot = people.give_credits(self.db, self.client, amount, expires_at=self.interval(expires))
+        lot = actors.give_credits(self.db, self.client, amount, expires_at=self.interval(expires))
         self.world.lots[lot] = Lot(amount, expires, next(self.world.born))
         return lot
 
@@ -392,7 +392,7 @@ class Credits(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        people.call_as(self.db, "service_role", None, "sweep_sessions")
+        actors.call_as(self.db, "service_role", None, "sweep_sessions")
         for session in self.world.sessions.values():
             if self.world.is_late(session):
                 session.status, session.how = "cancelled", "expired"

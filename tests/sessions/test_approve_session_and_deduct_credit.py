@@ -8,9 +8,8 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from tests import people
-from tests.conftest import Refused
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -29,6 +28,7 @@ from tests.people import (
     propose,
     row,
 )
+from tests.conftest import Refused
 
 APPROVE = "approve_session_and_deduct_credit"
 
@@ -624,7 +624,7 @@ def test_an_account_that_is_switched_off_or_unknown_approves_nothing(
 
 
 def test_a_refusal_changes_nothing_at_all(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist = add_person(db, "therapist")
         client, stranger = add_person(db, "individual"), add_person(db, "individual")
         give_credits(db, stranger, 5)

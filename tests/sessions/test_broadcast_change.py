@@ -1,8 +1,8 @@
 """What a session's people are told by Supabase Realtime, where it is installed."""
 
 from scripts.local import database
-from tests import people
-from tests.people import Row, add_person, call, give_credits, propose
+from tests import actors
+from tests.actors import Row, add_person, call, give_credits, propose
 
 REALTIME = """
 create schema realtime;
@@ -21,7 +21,7 @@ create function realtime.send(
 """
 
 
-def told(db: people.Connection) -> list[Row]:
+def told(db: actors.Connection) -> list[Row]:
     """Return what was sent."""
     return db.execute(
         "select payload, event, topic, private from realtime.messages order by id"
@@ -29,7 +29,7 @@ def told(db: people.Connection) -> list[Row]:
 
 
 def test_both_people_are_told_which_session_changed_and_nothing_more(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         db.execute(REALTIME)
         for _ in range(2):
             database.apply(own_database, [database.INSTALL])
@@ -37,7 +37,7 @@ def test_both_people_are_told_which_session_changed_and_nothing_more(own_databas
         give_credits(db, client, 1)
 
         session = propose(db, therapist, client, p_title="Private")
-        people.approve(db, client, session)
+        actors.approve(db, client, session)
 
         message = {"payload": {"session_id": str(session["id"])}, "event": "session_changed"}
         both = [
@@ -45,7 +45,7 @@ def test_both_people_are_told_which_session_changed_and_nothing_more(own_databas
             for person in (client, therapist)
         ]
         assert told(db) == both * 2
-        with people.act_as(db, client):
+        with actors.act_as(db, client):
             db.execute(
                 "select set_config('realtime.topic', %s, true)", (f"session_approval:{client.id}",)
             )
@@ -58,11 +58,11 @@ def test_both_people_are_told_which_session_changed_and_nothing_more(own_databas
 
 
 def test_without_realtime_nothing_is_told_and_all_works(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)
 
-        people.approve(db, client, propose(db, therapist, client))
+        actors.approve(db, client, propose(db, therapist, client))
 
         assert call(db, client, "list_sessions", p_upcoming=True)
         assert (

@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -28,6 +27,7 @@ from tests.people import (
     row,
     three_connections,
 )
+from tests.conftest import Refused
 
 CANCEL = "cancel_session"
 

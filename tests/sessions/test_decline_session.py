@@ -6,8 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     add_person,
@@ -23,6 +22,7 @@ from tests.people import (
     propose,
     row,
 )
+from tests.conftest import Refused
 
 DECLINE = "decline_session"
 

@@ -7,8 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -25,6 +24,7 @@ from tests.people import (
     propose,
     three_connections,
 )
+from tests.conftest import Refused
 
 FINISH = "finish_session"
 

@@ -5,8 +5,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     add_person,
@@ -19,6 +18,7 @@ from tests.people import (
     propose,
     read_in_storage_order,
 )
+from tests.conftest import Refused
 
 GET = "get_session"
 

@@ -8,9 +8,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from scripts.local import ROOT
-from tests.conftest import Refused
-from tests.people import (
+from scripts.operate.sql_files import object_file
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -28,6 +27,7 @@ from tests.people import (
     propose,
     row,
 )
+from tests.conftest import Refused
 
 pytestmark = pytest.mark.usefixtures("wide_open")
 
@@ -325,7 +325,7 @@ def test_the_table_of_transitions_says_what_people_may_write(
         row["to_status"]
         for row in db.execute(
             "select t.to_status from session_approval.transitions t"
-            " where t.from_status = %s and t.by_writing",
+            " where t.from_status = %s and t.direct_write_allowed",
             (before,),
         )
     }
@@ -518,7 +518,7 @@ def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
                 )
             )
         # As an install by that owner makes it.
-        file = (ROOT / "sql" / "triggers" / "sessions_guard.sql").read_text()
+        file = object_file("guard_session").read_text()
         db.execute(sql.SQL(file))  # type: ignore[arg-type]
     else:
         owner = beside

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from scripts.local import ROOT
-from tests import people
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -194,12 +194,12 @@ def stage(server: Server) -> Iterator[Stage]:
     """One database for all of these tests; every case brings people of its own."""
     with ExitStack() as stack:
         address = stack.enter_context(server.database(f"test_stage_{uuid4().hex[:8]}"))
-        owner = stack.enter_context(people.connect(address))
+        owner = stack.enter_context(actors.connect(address))
         configure(owner, join_early="30 days", refund_no_show=True, finish_after="0")
         first, gate = (
-            stack.enter_context(people.connect(address, autocommit=False)) for _ in range(2)
+            stack.enter_context(actors.connect(address, autocommit=False)) for _ in range(2)
         )
-        second = stack.enter_context(people.connect(address))
+        second = stack.enter_context(actors.connect(address))
         pool = stack.enter_context(ThreadPoolExecutor(2))
         yield Stage(owner, first, second, gate, pool)
 

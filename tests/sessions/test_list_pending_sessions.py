@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     approve,
@@ -17,6 +16,7 @@ from tests.people import (
     give_credits,
     propose,
 )
+from tests.conftest import Refused
 
 PENDING = "list_pending_sessions"
 

@@ -7,8 +7,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     add_person,
@@ -17,6 +16,7 @@ from tests.people import (
     change,
     propose,
 )
+from tests.conftest import Refused
 
 LIST = "list_sessions"
 STATUSES = [

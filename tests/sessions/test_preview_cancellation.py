@@ -6,8 +6,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -22,6 +21,7 @@ from tests.people import (
     never_read_whole,
     propose,
 )
+from tests.conftest import Refused
 
 PREVIEW = "preview_cancellation"
 GIVEN_BACK = ("You get your credit back.", "The client gets the credit back.")

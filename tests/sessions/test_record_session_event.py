@@ -6,8 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     act_as,
@@ -18,6 +17,7 @@ from tests.people import (
     give_credits,
     propose,
 )
+from tests.conftest import Refused
 
 
 def steps(db: Connection, session: dict[str, Any]) -> list[tuple[Any, ...]]:

@@ -13,8 +13,8 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests import people
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -53,7 +53,7 @@ def attempt(db: Connection, act: Act) -> Row | Refusal:
 
 def approving(client: Person, session: Row) -> Act:
     """The act of approving a session."""
-    return lambda db: people.approve(db, client, session)
+    return lambda db: actors.approve(db, client, session)
 
 
 def ending(person: Person, function: str, session: Row) -> Act:
@@ -66,7 +66,7 @@ def storm(address: str, acts: list[Act]) -> list[Row | Refusal]:
     start = Barrier(len(acts))
 
     def run(act: Act) -> Row | Refusal:
-        with people.connect(address) as db:
+        with actors.connect(address) as db:
             start.wait(30)
             return attempt(db, act)
 
@@ -107,7 +107,7 @@ def assert_every_credit_is_accounted_for(db: Connection) -> None:
 @pytest.fixture
 def owner(own_database: str) -> Iterator[Connection]:
     """A connection as the owner, whose changes stay."""
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         yield db
 
 
@@ -283,8 +283,8 @@ class Race:
 def race(own_database: str, owner: Connection) -> Iterator[Race]:
     """A race in a database of its own."""
     with ExitStack() as stack:
-        first = stack.enter_context(people.connect(own_database, autocommit=False))
-        second = stack.enter_context(people.connect(own_database))
+        first = stack.enter_context(actors.connect(own_database, autocommit=False))
+        second = stack.enter_context(actors.connect(own_database))
         race = Race(owner, first, second)
         yield race
         assert_every_credit_is_accounted_for(owner)
@@ -387,7 +387,7 @@ def test_a_withdrawal_that_comes_after_the_approval_is_a_cancellation_with_refun
 def test_two_cancellations_at_once_refund_once(race: Race, who: str) -> None:
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client, p_start_time="2030-01-01 10:00+00")
-    people.approve(race.owner, race.client, session)
+    actors.approve(race.owner, race.client, session)
     first = race.begin(ending(race.client, "cancel_session", session))
 
     person = race.client if who == "client" else race.therapist
@@ -401,7 +401,7 @@ def test_two_cancellations_at_once_refund_once(race: Race, who: str) -> None:
 def test_joining_waits_for_a_cancellation_and_is_refused(race: Race) -> None:
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client, p_is_instant=True)
-    people.approve(race.owner, race.client, session)
+    actors.approve(race.owner, race.client, session)
     race.begin(ending(race.therapist, "cancel_session", session))
 
     second = race.overtaken(ending(race.client, "join_session", session))
@@ -412,7 +412,7 @@ def test_joining_waits_for_a_cancellation_and_is_refused(race: Race) -> None:
 def test_a_cancellation_waits_for_a_join_and_is_refused(race: Race) -> None:
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client, p_is_instant=True)
-    people.approve(race.owner, race.client, session)
+    actors.approve(race.owner, race.client, session)
     race.begin(ending(race.client, "join_session", session))
 
     second = race.overtaken(ending(race.therapist, "cancel_session", session))
@@ -455,7 +455,7 @@ def test_lots_are_locked_in_the_order_of_their_ids_wherever_they_lie(
         )
     race.first.execute("select from public.user_credits where id = %s for update", (first,))
 
-    with ThreadPoolExecutor(1) as pool, people.connect(own_database) as third:
+    with ThreadPoolExecutor(1) as pool, actors.connect(own_database) as third:
         answer = pool.submit(attempt, race.second, approving(race.client, session))
         wait_until_blocked(race.owner, race.second)
         try:

@@ -8,9 +8,8 @@ from threading import Barrier
 import psycopg
 import pytest
 
-from tests import people
-from tests.conftest import Refused
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -33,6 +32,7 @@ from tests.people import (
     three_connections,
     wait_until_blocked,
 )
+from tests.conftest import Refused
 
 
 def sweep(db: Connection) -> Row:
@@ -166,8 +166,8 @@ def test_it_takes_at_most_five_hundred_of_each_at_a_time(
 
 def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None:
     with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as busy,
+        actors.connect(own_database) as db,
+        actors.connect(own_database, autocommit=False) as busy,
     ):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         lots = [give_credits(db, client, 1, expires_at="yesterday") for _ in range(2)]
@@ -192,7 +192,7 @@ def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None
 
 
 def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         for _ in range(40):
             give_credits(db, client, 2, expires_at="yesterday")
@@ -201,7 +201,7 @@ def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) 
         start = Barrier(4)
 
         def place(_: int) -> Row:
-            with people.connect(own_database) as connection:
+            with actors.connect(own_database) as connection:
                 connection.execute("set lock_timeout = '2s'")
                 start.wait(30)
                 return sweep(connection)
@@ -413,7 +413,7 @@ def test_it_closes_at_most_five_hundred_at_a_time_those_first_that_ended_first(
 def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
     own_database: str,
 ) -> None:
-    with people.connect(own_database) as db:
+    with actors.connect(own_database) as db:
         therapist = add_person(db, "therapist")
         client = add_person(db, "individual")
         for _ in range(20):
@@ -428,7 +428,7 @@ def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
         start = Barrier(4)
 
         def place(_: int) -> Row:
-            with people.connect(own_database) as connection:
+            with actors.connect(own_database) as connection:
                 connection.execute("set lock_timeout = '2s'")
                 start.wait(30)
                 return sweep(connection)
@@ -444,10 +444,10 @@ def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
 
 def test_credits_go_back_in_the_order_in_which_approvals_lock_lots(own_database: str) -> None:
     with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as busy,
-        people.connect(own_database) as sweeper,
-        people.connect(own_database) as third,
+        actors.connect(own_database) as db,
+        actors.connect(own_database, autocommit=False) as busy,
+        actors.connect(own_database) as sweeper,
+        actors.connect(own_database) as third,
         ThreadPoolExecutor(1) as pool,
     ):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")

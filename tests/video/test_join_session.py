@@ -7,8 +7,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from tests.conftest import Refused
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -24,6 +23,7 @@ from tests.people import (
     propose,
     row,
 )
+from tests.conftest import Refused
 
 JOIN = "join_session"
 

@@ -8,9 +8,8 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests import people
-from tests.conftest import Refused
-from tests.people import (
+from tests import actors
+from tests.actors import (
     Connection,
     Person,
     Row,
@@ -28,6 +27,7 @@ from tests.people import (
     row,
     three_connections,
 )
+from tests.conftest import Refused
 
 TIME_OF = {
     "meeting.started": "start_ts",
@@ -168,7 +168,7 @@ def test_the_first_of_the_two_to_come_in_begins_the_session(
 ) -> None:
     person = {"therapist": therapist, "client": client}[who]
     change(db, "sessions", session["id"], status=begins)
-    balance = people.balances(db, client)
+    balance = actors.balances(db, client)
 
     tell(db, event("participant.joined", session, now, person))
 
@@ -176,7 +176,7 @@ def test_the_first_of_the_two_to_come_in_begins_the_session(
     latest = events(db, session)[-1]
     assert (latest["from_status"], latest["to_status"]) == (begins, "in_progress")
     assert (latest["actor_id"], latest["reason"]) == (person.id, "Came into the video room")
-    assert people.balances(db, client) == balance
+    assert actors.balances(db, client) == balance
 
 
 def test_somebody_else_in_the_room_begins_nothing(
@@ -205,7 +205,7 @@ def test_only_coming_in_begins_a_session(
 def test_coming_in_counts_from_join_early_before_the_start_until_the_end(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
-    people.configure(db, join_early="10 minutes")
+    actors.configure(db, join_early="10 minutes")
     begin, end = now + timedelta(minutes=10), now + timedelta(minutes=40)
     change(db, "sessions", session["id"], start_time=begin, end_time=end)
     moment = timedelta(microseconds=1)
@@ -252,7 +252,7 @@ def test_a_meeting_that_has_ended_completes_a_session_that_is_over(
 ) -> None:
     tell(db, event("participant.joined", session, now - timedelta(minutes=9), client))
     change(db, "sessions", session["id"], end_time=now)
-    balance = people.balances(db, client)
+    balance = actors.balances(db, client)
 
     tell(db, event("meeting.ended", session, now))
 
@@ -260,7 +260,7 @@ def test_a_meeting_that_has_ended_completes_a_session_that_is_over(
     latest = events(db, session)[-1]
     assert (latest["from_status"], latest["to_status"]) == ("in_progress", "completed")
     assert (latest["actor_id"], latest["reason"]) == (None, "The video meeting ended")
-    assert people.balances(db, client) == balance
+    assert actors.balances(db, client) == balance
 
 
 def test_who_drops_out_of_a_call_and_comes_back_finds_it_going_on(
@@ -355,8 +355,8 @@ def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
 
 def test_events_of_two_sessions_do_not_wait_for_each_other(own_database: str) -> None:
     with (
-        people.connect(own_database) as db,
-        people.connect(own_database, autocommit=False) as busy,
+        actors.connect(own_database) as db,
+        actors.connect(own_database, autocommit=False) as busy,
     ):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         one, other = (propose(db, therapist, client, p_is_instant=True) for _ in range(2))

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from tests.people import (
+from tests.actors import (
     Connection,
     Person,
     Row,

@@ -22,10 +22,10 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from scripts.browser import find
+from scripts.develop.browser import find
 from scripts.local.stack import Stack
-from tests import people
-from tests.people import Connection, Person, Row
+from tests import actors
+from tests.actors import Connection, Person, Row
 
 FLAGS = [
     "--no-sandbox",
@@ -69,21 +69,21 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture
 def db(stack: Stack) -> Iterator[Connection]:
     """A connection to the running product's database, as its owner."""
-    with people.connect(stack.database_url) as connection:
+    with actors.connect(stack.database_url) as connection:
         yield connection
 
 
 @pytest.fixture
 def therapist(db: Connection) -> Person:
     """A therapist."""
-    return people.add_person(db, "therapist", "Dr Edda Stern")
+    return actors.add_person(db, "therapist", "Dr Edda Stern")
 
 
 @pytest.fixture
 def client(db: Connection) -> Person:
     """A client with three credits."""
-    person = people.add_person(db, "individual", "Nia Fox")
-    people.give_credits(db, person, 3)
+    person = actors.add_person(db, "individual", "Nia Fox")
+    actors.give_credits(db, person, 3)
     return person
 
 

@@ -8,10 +8,10 @@ from playwright.sync_api import Page, expect
 
 from scripts.local import StackError
 from scripts.local.npm import fetched
-from tests import people
-from tests.e2e.conftest import Api, Visitor
-from tests.e2e.test_story import CREATE, SESSIONS, THERAPY, choose, requests, soon, upcoming
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
+from tests.web.conftest import Api, Visitor
+from tests.web.test_story import CREATE, SESSIONS, THERAPY, choose, requests, soon, upcoming
 
 pytestmark = pytest.mark.browser
 
@@ -91,7 +91,7 @@ def test_no_barrier_stands_before_a_client(
 def test_no_barrier_stands_before_a_client_without_credits(
     visit: Visitor, therapist: Person, db: Connection, api: Api, check: Check, width: int
 ) -> None:
-    client = people.add_person(db, "individual", "Abe Low")
+    client = actors.add_person(db, "individual", "Abe Low")
     api.propose(therapist, client, start_time=soon(days=2))
     page = visit(client, THERAPY, 402, width=width).page
     page.get_by_role("button", name="Approve Session").click()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.conftest import Api, Visitor, later
-from tests.e2e.test_story import CREATE, THERAPY, choose, debits, requests
-from tests.people import Connection, Person
+from tests.actors import Connection, Person
+from tests.web.conftest import Api, Visitor, later
+from tests.web.test_story import CREATE, THERAPY, choose, debits, requests
 
 pytestmark = pytest.mark.browser
 

@@ -8,9 +8,9 @@ from playwright.sync_api import expect
 from api import create_app
 from api.config import load_settings
 from scripts.local.stack import Stack
-from tests import people
-from tests.e2e.conftest import Visitor
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
+from tests.web.conftest import Visitor
 
 DEMO = "/ui/demo"
 
@@ -19,7 +19,7 @@ DEMO = "/ui/demo"
 def test_a_therapist_and_a_client_meet_on_one_page(
     visit: Visitor, therapist: Person, client: Person, db: Connection, stack: Stack
 ) -> None:
-    people.change(db, "users", client.id, full_name="Nia Fox of the demo")
+    actors.change(db, "users", client.id, full_name="Nia Fox of the demo")
     page = visit(None, DEMO, 409).page
     theirs = page.get_by_role("region", name="Client", exact=True)
     desk = page.get_by_role("region", name="Therapist", exact=True)

@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.e2e.conftest import Api, Visitor
-from tests.e2e.test_story import CREATE, SESSIONS, THERAPY, requests, soon
-from tests.people import Person
+from tests.actors import Person
+from tests.web.conftest import Api, Visitor
+from tests.web.test_story import CREATE, SESSIONS, THERAPY, requests, soon
 
 pytestmark = pytest.mark.browser
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from scripts.local import ROOT
+from scripts.operate.sql_files import object_files
 
 WEB = ROOT / "api" / "web"
 MODULES = sorted(WEB.glob("*.js"))
 PAGES = sorted(WEB.glob("*.html"))
 RECIPES = ROOT / "docs" / "recipes.md"
-SCRIPT = ROOT / "scripts" / "screens.py"
+SCRIPT = ROOT / "scripts" / "develop" / "screens.py"
 
 
 def test_all_modules_together_stay_under_40_kb() -> None:
@@ -69,9 +70,7 @@ def test_both_languages_have_the_same_words_with_the_same_names_in_them() -> Non
 
 
 def test_what_the_api_says_is_known_by_its_own_words() -> None:
-    said = "\n".join(
-        file.read_text().replace("''", "'") for file in (ROOT / "sql" / "functions").glob("*.sql")
-    )
+    said = "\n".join(file.read_text().replace("''", "'") for file in object_files())
     table = json.loads((WEB / "texts.de.json").read_text())
     sentences = [key for key in table if " " in key]
     assert len(sentences) > 5

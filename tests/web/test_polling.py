@@ -5,9 +5,9 @@ import re
 import pytest
 from playwright.sync_api import Page, Response, expect
 
-from tests.e2e.conftest import Api, Visitor, later
-from tests.e2e.test_story import CREATE, THERAPY, balance, requests, soon, upcoming
-from tests.people import Person
+from tests.actors import Person
+from tests.web.conftest import Api, Visitor, later
+from tests.web.test_story import CREATE, THERAPY, balance, requests, soon, upcoming
 
 pytestmark = pytest.mark.browser
 

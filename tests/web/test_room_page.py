@@ -13,7 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Frame, Page, sync_playwright
 
-from scripts.daily_stand_in.app import bind
+from scripts.local.fake_daily.app import bind
 
 pytestmark = pytest.mark.browser
 

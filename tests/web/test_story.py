@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from scripts.local.stack import Stack
-from tests import people
-from tests.e2e.conftest import Api, Visitor, later, lose_answer
-from tests.people import Connection, Person
+from tests import actors
+from tests.actors import Connection, Person
+from tests.web.conftest import Api, Visitor, later, lose_answer
 
 pytestmark = pytest.mark.browser
 
@@ -51,7 +51,7 @@ def upcoming(page: Page) -> Locator:
 
 
 def debits(db: Connection, client: Person) -> int:
-    return sum(entry["kind"] == "approval" for entry in people.ledger(db, client))
+    return sum(entry["kind"] == "approval" for entry in actors.ledger(db, client))
 
 
 def test_a_proposal_is_approved_for_one_credit_and_appears_on_both_dashboards(
@@ -144,8 +144,8 @@ def test_an_instant_session_is_approved_and_both_people_meet_in_the_room(
 def test_a_client_without_credits_sees_what_is_missing_and_the_way_to_credits(
     visit: Visitor, therapist: Person, api: Api, db: Connection
 ) -> None:
-    client = people.add_person(db, "individual", "Abe Low")
-    lot = people.give_credits(db, client, 1)
+    client = actors.add_person(db, "individual", "Abe Low")
+    lot = actors.give_credits(db, client, 1)
     api.propose(therapist, client, start_time=soon(days=1))
     page = visit(client, THERAPY, 402).page
     expect(requests(page)).to_contain_text("1 credit · 0 credits left after")
@@ -330,7 +330,7 @@ def test_a_therapist_withdraws_a_request_from_the_list(
 def test_a_proposal_shows_the_clients_local_time_beside_the_therapists(
     visit: Visitor, therapist: Person, client: Person, db: Connection
 ) -> None:
-    people.change(db, "users", client.id, time_zone="Asia/Kathmandu")
+    actors.change(db, "users", client.id, time_zone="Asia/Kathmandu")
     page = visit(therapist, CREATE).page
     choose(page, client)
     page.get_by_label("Date").fill((datetime.now(UTC) + timedelta(days=3)).date().isoformat())
@@ -408,7 +408,7 @@ def test_the_video_page_says_why_somebody_cannot_join(
     cancelled = api.propose(therapist, client, start_time=soon(minutes=5))
     api.approve(client, cancelled)
     api.call(therapist, "POST", f"/sessions/{cancelled['id']}/cancel")
-    stranger = people.add_person(db, "individual", "Sam Other")
+    stranger = actors.add_person(db, "individual", "Sam Other")
 
     page = visit(client, f"/video-session/{cancelled['id']}", 409).page
     expect(page.get_by_text("This session was called off.")).to_be_visible()
@@ -465,7 +465,7 @@ def test_an_expired_token_is_renewed_by_the_host_page_without_a_word(
     client_visit = visit(client, THERAPY, 401)
     page = client_visit.page
     expect(balance(page)).to_have_text("3 credits")
-    people.give_credits(db, client)
+    actors.give_credits(db, client)
     asked = page.evaluate(
         """async (good) => {
           const wallet = document.querySelector("credit-balance");

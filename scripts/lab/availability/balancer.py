@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.history import Door, Load, answers, check, latency
+from scripts.lab.availability.people import SECRET, People
 from scripts.local import StackError, free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
-from scripts.scaling import parts
-from scripts.scaling.history import Door, Load, answers, check, latency
-from scripts.scaling.people import SECRET, People
 
 _INSTANCES = 3
 # A rehearsed restart: taken out of the balancer, then stopped, started, and let in again. Others
@@ -47,7 +47,7 @@ backend instances
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each way of restarting, with its failures; 0 when the rehearsed one has none."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.scaling.balancer",
+        prog="python -m scripts.lab.availability.balancer",
         description=__doc__,
         epilog="It needs HAProxy: apt-get install haproxy",
     )

@@ -11,10 +11,10 @@ from typing import Any
 
 import psycopg
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.people import People, client_id, therapist_id
 from scripts.local import StackError
 from scripts.local.postgres import WHEEL_BIN, EmbeddedPostgres
-from scripts.scaling import parts
-from scripts.scaling.people import People, client_id, therapist_id
 
 _YEAR = 365 * 24 * 3600
 _PEAK_HOURS = 1500  # how many of its busiest hours a year is worth: 5 a working day
@@ -58,10 +58,10 @@ where c.oid in (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures, then the arithmetic."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.scaling.carries",
+        prog="python -m scripts.lab.availability.carries",
         description=__doc__,
         epilog="It needs nothing beyond make. How lists and the calendar behave as the tables grow"
-        " is python -m scripts.bench.sizes.",
+        " is python -m scripts.lab.bench.sizes.",
     )
     parser.add_argument("--sessions", type=int, default=1000, help="lived through (%(default)s)")
     parser.add_argument("--approvals", type=int, default=6000, help="a rate (%(default)s)")

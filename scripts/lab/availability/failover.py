@@ -15,12 +15,12 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.history import Attempt, Door, Load, answers, check, done_in_silence
+from scripts.lab.availability.people import SECRET, People
 from scripts.local import StackError
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
-from scripts.scaling import parts
-from scripts.scaling.history import Attempt, Door, Load, answers, check, done_in_silence
-from scripts.scaling.people import SECRET, People
 
 _LOOK_EVERY = 0.1
 _LOOKS = 3  # in a row without an answer, before the standby is promoted
@@ -40,7 +40,7 @@ class Round:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each round, and the figures of all; 0 when nothing was lost or taken twice, else 1."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.scaling.failover",
+        prog="python -m scripts.lab.availability.failover",
         description=__doc__,
         epilog="It needs nothing beyond make. Two servers on this machine stand for two machines;"
         " with --commit local a loss is expected, and shows that the check would see one.",

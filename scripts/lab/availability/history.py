@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from scripts.scaling.people import Request
+from scripts.lab.availability.people import Request
 
 _TIMEOUT = 10.0
 _PAUSE = 0.05  # before a refused request is repeated

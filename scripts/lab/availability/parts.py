@@ -17,9 +17,9 @@ import httpx
 import psutil
 import psycopg
 
+from scripts.lab.availability.people import ISSUER, SECRET
 from scripts.local import ROOT, StackError, end_at_once, free_port
 from scripts.local.postgres import EmbeddedPostgres
-from scripts.scaling.people import ISSUER, SECRET
 
 _START_SECONDS = 30.0
 

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.history import Door, Load, check, latency
+from scripts.lab.availability.people import SECRET, People
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
-from scripts.scaling import parts
-from scripts.scaling.history import Door, Load, check, latency
-from scripts.scaling.people import SECRET, People
 
 _INSTANCES = 3  # of PostgREST, each with its own pool of 20
 _HELD = 8  # connections to Postgres that PgBouncer keeps for all of them
@@ -27,7 +27,7 @@ _SIDES = ("direct", "not prepared", "pooled")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print throughput and connections of each side; 0 when every storm was exact, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.scaling.pooling",
+        prog="python -m scripts.lab.availability.pooling",
         description=__doc__,
         epilog="It needs PgBouncer: apt-get install pgbouncer",
     )

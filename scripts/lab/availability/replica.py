@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import psycopg
 
+from scripts.lab.availability import parts
+from scripts.lab.availability.history import Door, Load
+from scripts.lab.availability.people import SECRET, People, Request, therapist_id, token
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
-from scripts.scaling import parts
-from scripts.scaling.history import Door, Load
-from scripts.scaling.people import SECRET, People, Request, therapist_id, token
 
 # How long a commit waits: for the primary's disk, for the standby's, until it can be read there.
 _MODES = ("local", "on", "remote_apply")
@@ -49,7 +49,7 @@ _THERAPISTS = {"list_clients", "check_availability", "create_custom_session", "f
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print what the replica answers and how late; 0 when it answers every call that reads."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.scaling.replica",
+        prog="python -m scripts.lab.availability.replica",
         description=__doc__,
         epilog="It needs nothing beyond make. Two servers on this machine stand for two machines:"
         " a network between them is added to every figure but the plain one.",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from scripts.bench import publish
+from scripts.lab.bench import publish
 from scripts.local import LOCAL, ROOT
 
 FOLDER = LOCAL / "bench"
@@ -19,7 +19,7 @@ MEASURES: dict[str, tuple[list[str], list[str]]] = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print each measure's ratios, then its figures; 0 when every goal is reached, 1 if not."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m scripts.lab.bench", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=MEASURES, default=list(MEASURES))
     parser.add_argument("--tiny", action="store_true", help="see that it runs, and nothing more")
     parser.add_argument("--publish", action="store_true", help="then write docs/benchmarks.md anew")
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = []
     for name in given.only:
         usual, tiny = MEASURES[name]
-        command = [sys.executable, "-m", f"scripts.bench.{name}"]
+        command = [sys.executable, "-m", f"scripts.lab.bench.{name}"]
         command += ["--output", str(FOLDER / f"{name}.json"), *(tiny if given.tiny else usual)]
         done = subprocess.run(command, cwd=ROOT, check=False)
         results.append(done.returncode)

@@ -146,7 +146,7 @@ class Round:
 def main() -> int:
     """Print the ratios, then what they are made of; 0 when every one reaches the goal, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.bench.approvals",
+        prog="python -m scripts.lab.bench.approvals",
         description=__doc__,
         epilog="The server is its own, with fsync on.",
     )

@@ -16,13 +16,13 @@ import jwt
 import psutil
 import psycopg
 
-from scripts.bench import load
-from scripts.bundle import bundle
+from scripts.lab.availability import parts
+from scripts.lab.availability.people import SECRET, People, Request, therapist_id
+from scripts.lab.bench import load
 from scripts.local import StackError, database, free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
-from scripts.scaling import parts
-from scripts.scaling.people import SECRET, People, Request, therapist_id
+from scripts.operate.bundle import bundle
 
 CONNECTIONS = (1, 16, 64)
 ADDED_MS = 2.0  # at most, to PostgREST alone at p50 with one connection
@@ -63,7 +63,7 @@ class Round:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios, then what they are made of; 0 when every one reaches the goal, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.bench.http",
+        prog="python -m scripts.lab.bench.http",
         description=__doc__,
         epilog="Postgres has fsync on; the API is served by gunicorn.conf.py, without rate limits"
         " and without a video provider, so that nothing but the API is added.",
@@ -197,7 +197,7 @@ def _start_route(folder: Path, port: int, environment: dict[str, str]) -> parts.
     route = parts.Process(
         [
             *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
-            "scripts.bench.route:app",
+            "scripts.lab.bench.route:app",
         ],
         folder / "route.log",
         {**environment, "REST_URL": environment["SUPABASE_REST_URL"]},

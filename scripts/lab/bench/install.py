@@ -16,7 +16,7 @@ import psycopg
 from scripts.local import ROOT, database
 from scripts.local.postgres import EmbeddedPostgres
 
-_ROLLBACK = ROOT / "sql" / "rollback" / "rollback.sql"
+_ROLLBACK = ROOT / "sql" / "uninstall" / "uninstall.sql"
 _PEOPLE = """
 insert into public.users (id, email, full_name, user_type)
 select
@@ -46,7 +46,7 @@ select 'index ' || c.relname as name, pg_relation_size(c.oid) as bytes
 from pg_catalog.pg_class c
 where c.oid in (
   select to_regclass('public.' || n.name)
-  from session_approval.rollback_notes n
+  from session_approval.install_changes n
   where n.kind = 'index'
 )
 union all

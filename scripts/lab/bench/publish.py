@@ -14,9 +14,9 @@ from typing import Any
 
 import psutil
 
-from scripts.bench import http
-from scripts.bench.approvals import SIDES as SQL_SIDES
-from scripts.bench.sizes import GOAL as SIZES_GOAL
+from scripts.lab.bench import http
+from scripts.lab.bench.approvals import SIDES as SQL_SIDES
+from scripts.lab.bench.sizes import GOAL as SIZES_GOAL
 from scripts.local import LOCAL, ROOT, postgrest
 
 PAGE = Path(__file__).with_name("page.md")
@@ -27,7 +27,9 @@ COLOURS = ("#1f5f8b", "#2a7d4f", "#c78a1b", "#c0392b")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page and its plots; 2 where something was not measured, or for too short a time."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench.publish", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.lab.bench.publish", description=__doc__
+    )
     parser.add_argument("--measured", type=Path, default=LOCAL / "bench", help="folder of figures")
     parser.add_argument("--page", type=Path, default=DOC, help="(default: docs/benchmarks.md)")
     given = parser.parse_args(arguments)

@@ -25,7 +25,9 @@ _START_SECONDS = 30.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print calls a second by workers, then memory and the time to start; 0."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.bench.serving", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.lab.bench.serving", description=__doc__
+    )
     parser.add_argument("--seconds", type=float, default=5, help="of each measure (%(default)s)")
     parser.add_argument("--callers", type=int, default=8, help="at once (%(default)s)")
     given = parser.parse_args(arguments)

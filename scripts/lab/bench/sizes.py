@@ -40,7 +40,7 @@ ASKED = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the ratios, then the times; 0 when every one reaches the goal, 1 if not."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.bench.sizes",
+        prog="python -m scripts.lab.bench.sizes",
         description=__doc__,
         epilog="The largest takes some minutes and 4 GB of disk, which are given back.",
     )

@@ -21,13 +21,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from scripts.lab.torture import proofs
+from scripts.lab.torture.checker import Books, Violation, check
+from scripts.lab.torture.crowd import Crowd
+from scripts.lab.torture.faults import NONE, Fault, commit, faults
+from scripts.lab.torture.history import History
+from scripts.lab.torture.stage import Stage
 from scripts.local import StackError
-from scripts.torture import proofs
-from scripts.torture.checker import Books, Violation, check
-from scripts.torture.crowd import Crowd
-from scripts.torture.faults import NONE, Fault, commit, faults
-from scripts.torture.history import History
-from scripts.torture.stage import Stage
 
 _WARM_UP = 2.0  # seconds before the first fault
 _SHOWN = 20  # violations, of each run

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from scripts.torture.history import Attempt, History
+from scripts.lab.torture.history import Attempt, History
 
 Row = dict[str, Any]
 

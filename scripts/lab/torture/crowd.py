@@ -13,9 +13,9 @@ from uuid import UUID
 import httpx
 import jwt
 
+from scripts.lab.torture.history import Attempt, History
+from scripts.lab.torture.stage import Stage
 from scripts.local.tokens import LIFETIME_SECONDS, mint
-from scripts.torture.history import Attempt, History
-from scripts.torture.stage import Stage
 
 Json = dict[str, Any]
 

@@ -13,11 +13,11 @@ from functools import partial
 import httpx
 import psycopg
 
-from scripts.daily_stand_in.faults import KINDS
+from scripts.lab.torture.crowd import Crowd
+from scripts.lab.torture.history import Attempt, Trouble
+from scripts.lab.torture.stage import Disk, Stage
 from scripts.local import end_at_once
-from scripts.torture.crowd import Crowd
-from scripts.torture.history import Attempt, Trouble
-from scripts.torture.stage import Disk, Stage
+from scripts.local.fake_daily.faults import KINDS
 
 _PROBE_EVERY = 0.15  # seconds
 _GIVE_UP = 30.0  # seconds after which it will not come back by itself

@@ -17,12 +17,12 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
+from scripts.lab.torture.processes import Kept
+from scripts.lab.torture.wires import Wire, socket_wire, tcp_wire
 from scripts.local import ROOT, StackError, database, free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST, binary
 from scripts.local.stack import DATABASE, Stack
-from scripts.torture.processes import Kept
-from scripts.torture.wires import Wire, socket_wire, tcp_wire
 
 DISK_MEGABYTES = 768
 _START_SECONDS = 60.0
@@ -177,7 +177,7 @@ class Stage:
         self.daily = self._kept(
             lambda: self._spawn(
                 "daily",
-                *("-m", "scripts.daily_stand_in", "--port", str(daily_port)),
+                *("-m", "scripts.local.fake_daily", "--port", str(daily_port)),
                 *("--api-key", _DAILY_KEY, "--domain", "local"),
             )
         )

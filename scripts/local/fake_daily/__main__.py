@@ -1,15 +1,15 @@
-"""Run the stand-in: `python -m scripts.daily_stand_in`."""
+"""Run the stand-in: `python -m scripts.local.fake_daily`."""
 
 import argparse
 from collections.abc import Sequence
 
-from scripts.daily_stand_in.app import bind
+from scripts.local.fake_daily.app import bind
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until interrupted, on 127.0.0.1 only."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.daily_stand_in",
+        prog="python -m scripts.local.fake_daily",
         description="A stand-in for Daily.co on this machine: its REST API under /v1, and for each "
         "room a page with a working video call between two people. Set DAILY_API_URL to its "
         "address with /v1, and DAILY_API_KEY to its key.",

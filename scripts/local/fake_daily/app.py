@@ -12,10 +12,10 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from scripts.daily_stand_in.faults import API, Fault, Faults
-from scripts.daily_stand_in.house import ApiError, House, Refused
+from scripts.local.fake_daily.faults import API, Fault, Faults
+from scripts.local.fake_daily.state import ApiError, House, Refused
 
-_FILES = files("scripts.daily_stand_in")
+_FILES = files("scripts.local.fake_daily")
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'",

@@ -12,8 +12,8 @@ import psycopg
 from dotenv import load_dotenv
 from psycopg.rows import dict_row
 
-from scripts import installed, surroundings
-from scripts.findings import Database, Finding
+from scripts.operate.doctor import database, environment
+from scripts.operate.doctor.finding import Database, Finding
 
 
 def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
@@ -35,10 +35,10 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
                     "insert into session_approval.settings default values",
                 )
             )
-        for part in (installed.look, _row_security, _unanswered, _calendar, _credits):
+        for part in (database.look, _row_security, _unanswered, _calendar, _credits):
             findings.extend(part(db))
         row = settings["row"] if settings else {}
-        findings.extend(surroundings.look(db, row))
+        findings.extend(environment.look(db, row))
         return row, findings
 
 
@@ -113,7 +113,7 @@ def _credits(db: Database) -> Iterator[Finding]:
             f"{row['problem']}: expected {row['expected']}, found {row['found']}; "
             + ", ".join(whose),
             "credits are money that somebody paid",
-            f"python -m scripts.credits history {row['user_id']} shows what happened; "
+            f"python -m scripts.operate.credits history {row['user_id']} shows what happened; "
             "adjust corrects a lot",
         )
     if not problems:

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from scripts.bundle import version
-from scripts.findings import Database, Finding
 from scripts.local import ROOT
+from scripts.operate.bundle import version
+from scripts.operate.doctor.finding import Database, Finding
+from scripts.operate.sql_files import object_files
 
 _FUNCTION = re.compile(r"create or replace function (\w+\.\w+)\(.*?\bas \$\$(.*?)\$\$;", re.DOTALL)
 _TABLE = re.compile(r"create table if not exists (session_approval\.\w+) \((.*?)\n\);", re.DOTALL)
@@ -26,7 +27,7 @@ _MATTERS = {
 # What people reach without a token, or past the functions: there must be nothing.
 _OPEN_FUNCTIONS = """
     select d.name
-    from session_approval.definitions() d
+    from session_approval.object_digests() d
     where d.kind = 'function'
       and has_function_privilege('anon', d.name::regprocedure, 'execute')
     order by 1
@@ -86,7 +87,7 @@ _UNVALIDATED = """
 def look(db: Database) -> Iterator[Finding]:
     """Yield every finding about what is installed."""
     known = db.execute(
-        "select to_regprocedure('session_approval.definitions()') is not null as yes"
+        "select to_regprocedure('session_approval.object_digests()') is not null as yes"
     ).fetchone()
     if not known or not known["yes"]:
         yield Finding(
@@ -129,7 +130,7 @@ def _drift(db: Database) -> Iterator[Finding]:
     installed: dict[str, str] = recorded["definitions"] if recorded else {}
     now = {
         f"{found['kind']} {found['name']}": found["digest"]
-        for found in db.execute("select * from session_approval.definitions()")
+        for found in db.execute("select * from session_approval.object_digests()")
     }
     constraints = _constraints()
     for name, file in constraints.items():
@@ -195,17 +196,13 @@ def _constraints() -> dict[str, str]:
 
 def _differing_from_files(db: Database) -> set[str]:
     """Return the functions whose body is not the one in this release's files, or not there."""
-    files = [
-        *(ROOT / "sql" / "functions").glob("*.sql"),
-        *(ROOT / "sql" / "triggers").glob("*.sql"),
-    ]
-    written = dict(pair for file in files for pair in _FUNCTION.findall(file.read_text()))
+    written = dict(pair for file in object_files() for pair in _FUNCTION.findall(file.read_text()))
     bodies = {
         found["name"]: found["body"]
         for found in db.execute(
             "select f.pronamespace::regnamespace || '.' || f.proname as name, f.prosrc as body"
             " from pg_catalog.pg_proc f where f.oid in (select d.name::regprocedure"
-            " from session_approval.definitions() d where d.kind = 'function')"
+            " from session_approval.object_digests() d where d.kind = 'function')"
         )
     }
     return {name for name in written | bodies if written.get(name) != bodies.get(name)}

@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 
 from api.config import ConfigurationError, Settings, load_settings
-from api.keys import PublicKeys
-from api.rpc import Supabase
-from api.tokens import LEEWAY_SECONDS
-from scripts.findings import Database, Finding
+from api.identity.jwks import PublicKeys
+from api.identity.tokens import LEEWAY_SECONDS
+from api.supabase import Supabase
+from scripts.operate.doctor.finding import Database, Finding
 
 _SECONDS = 5.0  # for any one answer
 _NOTICED = 2.0  # seconds by which clocks may differ before it is worth a word

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
-from scripts.torture.checker import Books, check
-from scripts.torture.history import Attempt, History, Trouble
-from tests import people
-from tests.people import Connection, Person, Row
+from scripts.lab.torture.checker import Books, check
+from scripts.lab.torture.history import Attempt, History, Trouble
+from tests import actors
+from tests.actors import Connection, Person, Row
 from tests.servers import Server
 
 
@@ -50,7 +50,7 @@ class Story:
         [session] = self.tell(
             "propose",
             self.therapist,
-            lambda: people.propose(
+            lambda: actors.propose(
                 self.db, self.therapist, self.client, p_request_key=key, **arguments
             ),
             key=key,
@@ -65,7 +65,7 @@ class Story:
         self.tell(
             act,
             who,
-            lambda: people.call(self.db, who, function, p_session_id=session, **more),
+            lambda: actors.call(self.db, who, function, p_session_id=session, **more),
             session=str(session),
             **about,
         )
@@ -106,9 +106,9 @@ def story(told: Story) -> Iterator[Story]:
 @pytest.fixture(scope="module")
 def told(server: Server) -> Iterator[Story]:
     """Five sessions: approved, cancelled with a refund, declined, waiting and finished."""
-    with server.database("test_torture") as address, people.connect(address) as db:
+    with server.database("test_torture") as address, actors.connect(address) as db:
         db.execute("set timezone = 'UTC'")
-        told = Story(db, people.add_person(db, "therapist"), people.add_person(db, "individual"))
+        told = Story(db, actors.add_person(db, "therapist"), actors.add_person(db, "individual"))
         client, therapist = told.client, told.therapist
         [granted] = told.tell(
             "grant",

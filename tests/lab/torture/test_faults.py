@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from scripts.torture.history import History
+from scripts.lab.torture.history import History
 from tests import programs
 
 
@@ -13,7 +13,7 @@ def test_nothing_is_lost_or_taken_twice_while_everything_goes_wrong(tmp_path: Pa
     # --within: here it must come back by itself, however busy the machine is; make torture holds
     # it to 2 seconds.
     ran = programs.run(
-        *("scripts.torture", "--faults-only", "--minutes", "0.4", "--seed", "530"),
+        *("scripts.lab.torture", "--faults-only", "--minutes", "0.4", "--seed", "530"),
         *("--calm", "0.6", "--rate", "40", "--within", "20", "--history", str(kept)),
         timeout=300,
     )

@@ -1,0 +1,4 @@
+-- What every noun stands on.
+
+\ir refuse.sql
+\ir acting_role.sql

@@ -1,0 +1,3 @@
+-- What keeps the bookings in step with the sessions.
+
+\ir sync_booking.sql

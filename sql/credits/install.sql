@@ -1,0 +1,14 @@
+-- Credits: what pays, what an act takes and gives back, and the ledger of it all.
+
+\ir spendable_lots.sql
+\ir note_credit_entry.sql
+\ir spendable_balance.sql
+\ir debit_one_credit.sql
+\ir expire_lot.sql
+\ir add_credits.sql
+\ir refund_one_credit.sql
+\ir get_credits.sql
+\ir grant_credits.sql
+\ir adjust_credits.sql
+\ir reconcile_credits.sql
+\ir clients_see_their_own_credits.sql

@@ -1,0 +1,5 @@
+-- What guards and records credits; from here on writers wait.
+
+\ir guard_credits.sql
+\ir record_credit_entry.sql
+\ir refuse_ledger_change.sql

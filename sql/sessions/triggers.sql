@@ -1,0 +1,6 @@
+-- What guards sessions, records their changes and tells their people.
+
+\ir guard_session.sql
+\ir record_session_event.sql
+\ir fill_duration.sql
+\ir broadcast_change.sql

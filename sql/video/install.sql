@@ -1,0 +1,5 @@
+-- Video: joining a room, what the provider tells of it, and rooms that need repair.
+
+\ir rooms_to_repair.sql
+\ir join_session.sql
+\ir record_video_event.sql

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
-_WEB = Path(__file__).parent / "web"
+_WEB = Path(__file__).parents[1] / "web"
 
 # Nothing inline, nothing from elsewhere, no markup made of strings; pictures are data in the style
 # sheet. A frame is a video room, whose address is known only when somebody joins: any over TLS,

@@ -1,5 +1,4 @@
--- Where pg_cron is installed, the sweep runs every minute by itself; elsewhere python -m scripts.operate.sweep does
--- it.
+-- Where pg_cron is installed, the sweep runs every minute by itself; elsewhere an operator's command does it.
 -- A job of this name is replaced, not added again.
 
 do $$

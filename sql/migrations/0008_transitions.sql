@@ -1,6 +1,6 @@
 -- How a session that needs approval may go from one status to another, for a DBA to read and for the guard to
--- obey: people with a token may write those marked direct_write_allowed themselves, as existing screens do; the others
--- are the functions' alone. service_role and the owner can write any; what they do is recorded.
+-- obey: people with a token may write those marked direct_write_allowed themselves, as existing screens do;
+-- the others are the functions' alone. service_role and the owner can write any; what they do is recorded.
 
 create table if not exists session_approval.transitions (
   from_status text,

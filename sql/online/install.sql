@@ -2,8 +2,8 @@
 -- psql -X -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/online/install.sql    (no -1: it is many transactions)
 --
 -- Interrupted, or stopped for a lock that was not to be had, it is run again and goes on where it was; every
--- step leaves a database that works, and that sql/uninstall/uninstall.sql takes back to what it was. It needs a
--- connection of its own to the server: not one through a pooler in transaction mode.
+-- step leaves a database that works, and that sql/uninstall/uninstall.sql takes back to what it was.
+-- It needs a connection of its own to the server: not one through a pooler in transaction mode.
 --
 -- Strong locks are taken in bites (lock_tables) and held for milliseconds. What takes long (indexes, looking
 -- at every row for a check, an opening entry for every lot) takes locks that no writer waits for.

@@ -1,5 +1,5 @@
--- What taking the product out would do, in order, each with its statement: sql/uninstall/preview.sql shows it,
--- sql/uninstall/uninstall.sql does it. Step 0 stands in the way; rows without a statement change nothing.
+-- What taking the product out would do, in order, each with its statement: preview.sql shows it,
+-- uninstall.sql does it. Step 0 stands in the way; rows without a statement change nothing.
 --
 -- Columns that the install added are kept, with what is in them, unless the transaction says
 --   set session_approval.uninstall_columns = 'drop';
@@ -203,4 +203,5 @@ where n.kind = 'column'
 revoke all on session_approval.uninstall_plan from public, anon, authenticated, service_role;
 
 comment on view session_approval.uninstall_plan is
-  'What sql/uninstall/uninstall.sql would do, by step; step 0 stands in its way, no statement changes nothing.';
+  'What sql/uninstall/uninstall.sql would do, by step; step 0 stands in its way, a row without a statement '
+  'changes nothing.';

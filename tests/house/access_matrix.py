@@ -20,7 +20,7 @@ from tests import actors
 from tests.actors import Connection
 from tests.servers import Server
 
-TABLE = Path(__file__).with_name("matrix.txt")
+TABLE = Path(__file__).with_name("access_matrix.txt")
 ROLES = ["anon", "people", "service"]
 ACTORS = [
     *("anon", "client_A", "client_B", "therap_A", "therap_B", "partner"),

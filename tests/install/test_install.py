@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts.local import StackError, database
 from scripts.local.postgres import WHEEL_BIN
+from scripts.operate.sql_files import object_file
 from tests import actors
 from tests.actors import (
     Connection,
@@ -551,11 +552,15 @@ OURS = {
 def test_a_policy_of_ours_that_stands_is_left_alone_and_one_that_was_changed_is_made_anew(
     db: Connection, changed: str
 ) -> None:
-    files = ("policies/sessions", "policies/user_credits", "triggers/sessions_live")
+    files = (
+        "people_see_their_own_sessions",
+        "clients_see_their_own_credits",
+        "broadcast_change",
+    )
 
     def stand() -> list[Any]:
         for file in files:
-            db.execute((ROOT / "sql" / f"{file}.sql").read_text())
+            db.execute(object_file(file).read_text())
         return db.execute(
             "select p.oid as id, p.polrelid::regclass::text as on, p.polcmd, p.polpermissive,"
             " p.polroles, pg_get_expr(p.polqual, p.polrelid) as qual"

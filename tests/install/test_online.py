@@ -15,6 +15,7 @@ import pytest
 from scripts.local import ROOT, StackError, database
 from scripts.local.postgres import WHEEL_BIN
 from scripts.operate.bundle import bundle
+from scripts.operate.sql_files import object_file
 from tests import actors
 from tests.actors import Connection, approve, propose
 from tests.install import places
@@ -23,6 +24,7 @@ from tests.install.test_install import APPROVE, answers, schema
 from tests.servers import Server
 
 ONLINE = ROOT / "sql" / "online"
+POLICY_FILES = ("people_see_their_own_sessions", "clients_see_their_own_credits")
 # Everything in the schema that no second install writes anew, without ids and moments.
 TABLES = {
     "install_changes": "kind, name, was, became",
@@ -208,7 +210,7 @@ def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
 def test_interrupted_at_its_start_it_remembers_that_the_view_of_people_is_the_projects_own(
     place: Connection,
 ) -> None:
-    begun = before("0005_sessions.sql")
+    begun = before("0006_sessions.sql")
 
     for _ in range(2):
         psql(place, begun)
@@ -302,8 +304,8 @@ def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers
 @pytest.mark.parametrize(
     ("lacking", "column", "migration", "other"),
     [
-        ("user_credits", "credits_expired", "0005_sessions", "sessions"),
-        ("sessions", "request_key", "0006_user_credits", "user_credits"),
+        ("user_credits", "credits_expired", "0006_sessions", "sessions"),
+        ("sessions", "request_key", "0004_user_credits", "user_credits"),
     ],
 )
 def test_a_column_that_one_table_lacks_keeps_nobody_out_of_the_other(
@@ -399,13 +401,13 @@ def test_it_says_who_is_in_the_way_and_tries_again(
     "taking",
     [
         "select session_approval.lock_tables('access exclusive', 'public.sessions')",
-        *((ROOT / f"sql/policies/{table}.sql").read_text() for table in POLICIES),
+        *(object_file(policy).read_text() for policy in POLICY_FILES),
         (ROOT / "sql/migrations/0011_status_checks.sql").read_text(),
         (ROOT / "sql/install/lock_application_tables.sql").read_text(),
     ],
     ids=[
         "by itself",
-        *(f"for a policy on {table}" for table in POLICIES),
+        *(f"for the policy {policy}" for policy in POLICY_FILES),
         "for a check",
         "for the triggers",
     ],
@@ -569,5 +571,5 @@ def test_the_indexes_online_are_those_of_the_one_transaction() -> None:
         return {" ".join(statement.split()) for statement in found}
 
     online = statements(ONLINE / "indexes.sql")
-    assert online == statements(ROOT / "sql" / "migrations" / "0013_indexes.sql")
+    assert online == statements(ROOT / "sql" / "migrations" / "0012_indexes.sql")
     assert len(online) == 8

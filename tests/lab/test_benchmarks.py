@@ -111,7 +111,7 @@ def test_nothing_is_published_before_it_is_measured(
 
 def test_the_page_names_programs_and_pictures_that_exist() -> None:
     text = publish.DOC.read_text()
-    named = set(re.findall(r"-m scripts\.bench\.(\w+)", text))
+    named = set(re.findall(r"-m scripts\.lab\.bench\.(\w+)", text))
     assert named >= set(MEASURES)
     for program in named:
         assert (ROOT / "scripts" / "lab" / "bench" / f"{program}.py").exists()

@@ -9,6 +9,7 @@ import pytest
 
 from scripts.local.postgrest import PostgREST
 from tests import actors
+from tests.actors import Connection
 from tests.api.conftest import SECRET
 from tests.house import access_matrix
 from tests.house.access_matrix import ACTORS, PROJECTS, Project, World
@@ -49,30 +50,29 @@ def _served(
         rest.stop()
 
 
-def lines(project: Project) -> list[access_matrix.Line]:
-    """Return the rows that HTTP has words for; the doors once, for they are the same everywhere."""
-    sections = ["reach"] if project is NEW else []
-    found = access_matrix.lines(*sections, f"reach: {project.reach}")
-    return [line for line in found if not line.what.startswith("truncate")]
+def rows(project: Project) -> list[access_matrix.Row]:
+    """Return the rows that HTTP has words for; the calls once: they are the same everywhere."""
+    calls = access_matrix.calls() if project is NEW else []
+    tables = access_matrix.tables(project.where)
+    return calls + [row for row in tables if not row.what.startswith("truncate")]
 
 
 @pytest.mark.parametrize("actor", ACTORS)
-def test_everybody_reaches_by_http_what_the_table_says(
+def test_every_actor_reaches_by_http_what_the_file_says(
     world_and_url: tuple[World, str], project: Project, actor: str
 ) -> None:
     world, url = world_and_url
     wrong = []
 
     with access_matrix.by_http(url, SECRET, world.claims(actor)) as attempt:
-        for line in lines(project):
-            expected = line.cells[ACTORS.index(actor)]
+        for row in rows(project):
             # One column of each kind: SQL tries them all.
-            what = " ".join(line.what.split()[: 5 if " each " in line.what else None])
-            for label, found in access_matrix.outcome(world, actor, what, attempt).items():
-                if found != expected:
-                    wrong.append(f"{label}: {found}, and not {expected}")
+            answers = access_matrix.outcome(world, actor, row.what, attempt, one_of_each=True)
+            for label, answer in answers.items():
+                if answer != row.cells[actor]:
+                    wrong.append(f"{label}: {answer}, and not {row.cells[actor]}")
 
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 # Beyond the verbs: what else a curious user finds in PostgREST's address line and headers.
@@ -178,36 +178,37 @@ def test_counting_counts_what_is_ones_own_alone(closed: tuple[World, str]) -> No
 
 
 @pytest.mark.parametrize("actor", ["anon", "client_A", "service"])
-def test_nothing_behind_the_doors_has_an_address(closed: tuple[World, str], actor: str) -> None:
+def test_nothing_in_our_schema_has_an_address(
+    closed: tuple[World, str], db: Connection, actor: str
+) -> None:
     world, url = closed
-    there = [line.what.split()[:2] for line in access_matrix.lines("privileges")]
-    names = [(kind, name.rstrip(":").rpartition(".")) for kind, name in there]
-    behind = [(kind, parts[2]) for kind, parts in names if parts[0] == "session_approval"]
-    doors = {parts[2] for _, parts in names if parts[0] == "public"}
+    there = [what.split() for what in access_matrix.privileges(db) if "." in what]
+    names = [(kind, *name.split(".")) for kind, name in there]
+    ours = [(kind, name) for kind, schema, name in names if schema == "session_approval"]
+    entry_points = {name for _, schema, name in names if schema == "public"}
 
     with asking(world, url, actor) as http:
-        for kind, name in behind:
+        for kind, name in ours:
             path = f"/rpc/{name}" if kind == "function" else f"/{name}"
             for headers in ({"Accept-Profile": "session_approval"}, {}):
-                if not headers and name in doors:
-                    continue  # a door has its room's name
+                if not headers and name in entry_points:
+                    continue  # an entry point has the name of its implementation
                 answer = http.get(path, headers=headers)
                 assert answer.status_code == (406 if headers else 404), (path, answer.text)
         answer = http.post("/rpc/version", json={}, headers={"Content-Profile": "session_approval"})
         assert answer.status_code == 406
-    assert len(behind) > 80
+    assert len(ours) > 80
 
 
 def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_more(
     closed: tuple[World, str],
 ) -> None:
     world, url = closed
-    lines = access_matrix.lines("privileges", "privileges: new project")
-    doors = {
+    entry_points = {
         role: {
-            f"/rpc/{line.what.partition('public.')[2]}"
-            for line in lines
-            if line.what.startswith("function public.") and line.cells[column] == "X"
+            f"/rpc/{what.partition('public.')[2]}"
+            for what, cells in access_matrix.executable().items()
+            if what.startswith("function public.") and cells[column] == "X"
         }
         for column, role in enumerate(access_matrix.ROLES)
     }
@@ -215,9 +216,9 @@ def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_mor
 
     for actor, expected in {
         "anon": {"/"},
-        "client_A": tables | doors["people"],
-        "nobody": tables | doors["people"],
-        "service": tables | doors["service"],
+        "client_A": tables | entry_points["people"],
+        "nobody": tables | entry_points["people"],
+        "service": tables | entry_points["service"],
     }.items():
         with asking(world, url, actor) as http:
             described = http.get("/", headers={"Accept": "application/openapi+json"}).json()

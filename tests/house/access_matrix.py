@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -26,35 +27,104 @@ ACTORS = [
     *("anon", "client_A", "client_B", "therap_A", "therap_B", "partner"),
     *("inactive", "anonym", "nobody", "no_sub", "service"),
 ]
+BOTH = {"client": ("client_A", "client_B"), "therapist": ("therap_A", "therap_B")}
+KINDS_OF_PROJECT = {"new", "on", "off"}
 
 
-# The table.
+# The file.
 
 
 @dataclass(frozen=True)
-class Line:
-    """One row of the table: what its section and its columns say of one thing."""
+class Row:
+    """One row of a table: what it is about, and a word for each role or actor."""
 
-    section: str
-    cells: tuple[str, ...]
     what: str
+    cells: dict[str, str]
 
 
-def lines(*sections: str) -> list[Line]:
-    """Read rows of the table; a row goes on, indented, for as long as it likes."""
-    section, found = "", []
+def _section(title: str) -> list[str]:
+    """Return the lines of a section; an indented line continues the line before it."""
     text = re.sub(r"\n[ \t]+(?=\S)", " ", TABLE.read_text())
-    for line in text.splitlines():
-        if named := re.fullmatch(r"\[(.+)\]", line):
-            section = named[1]
-        elif line and not line.startswith("#"):
-            head = ROLES if section.startswith("privileges") else ACTORS
-            if line.split() != head and section in sections:
-                *cells, what = line.split(maxsplit=len(head))
-                assert len(cells) == len(head), line
-                found.append(Line(section, tuple(cells), what))
-    assert found, sections
-    return found
+    [section] = re.findall(rf"^\[{re.escape(title)}\]$(.*?)(?=^\[|\Z)", text, re.M | re.S)
+    return [line for line in section.splitlines() if line and not line.startswith("#")]
+
+
+def _columns(header: str, names: list[str], where: str) -> dict[str, int]:
+    """Return the column of each role or actor in a kind of project."""
+    columns: dict[str, int] = {}
+    others = None
+    for number, column in enumerate(header.split()):
+        who, _, kinds = column.partition("@")
+        assert set(kinds.split(",")) <= {"", *KINDS_OF_PROJECT}, f"{kinds} in {header!r}"
+        if kinds and where not in kinds.split(","):
+            continue
+        if who == "others":
+            others = number
+            continue
+        for word in who.split(","):
+            for name in BOTH.get(word, (word,)):
+                assert name in set(names) - set(columns), f"{name} in {header!r}"
+                columns[name] = number
+    missing = [name for name in names if name not in columns]
+    assert (others is not None) == bool(missing), f"no column for {missing} in {header!r}"
+    return columns | {name: others for name in missing if others is not None}
+
+
+def _table(title: str, names: list[str], where: str) -> Iterator[tuple[str | None, Row]]:
+    """Yield the rows of a table, each with the function above it in the table of calls."""
+    header, *lines = _section(title)
+    columns = _columns(header, names, where)
+    function = None
+    for line in lines:
+        if re.match(r"\w+:", line):
+            function = line
+            continue
+        *cells, what = line.split(maxsplit=len(header.split()))
+        assert len(cells) == len(header.split()), f"too few words in {line!r}"
+        yield function, Row(what, {name: cells[number] for name, number in columns.items()})
+
+
+def relations(where: str) -> list[Row]:
+    """Return what each role may do with each relation, in a kind of project."""
+    return [
+        row
+        for title in ("our relations", "the application's relations")
+        for _, row in _table(title, ROLES, where)
+    ]
+
+
+def columns(relation: str) -> dict[str, tuple[str, str]]:
+    """Return the columns of one of the application's tables: the kind and a value to write."""
+    lines = [line.split() for line in _section(f"columns of {relation}")[1:]]
+    return {column: (kind, value) for column, kind, value in lines}
+
+
+def executable() -> dict[str, tuple[str, ...]]:
+    """Return which roles may execute which function; of any other, none may."""
+    entry_points = [line for line in _section("calls")[1:] if re.match(r"\w+:", line)]
+    allowed = {}
+    for line in [*entry_points, *_section("other functions")]:
+        name, _, roles = line.partition(": ")
+        assert set(roles.split()) <= set(ROLES), line
+        cells = tuple("X" if role in roles.split() else "-" for role in ROLES)
+        allowed[f"function session_approval.{name}"] = cells
+        if line in entry_points:
+            allowed[f"function public.{name}"] = cells
+    return allowed
+
+
+def calls(where: str = "new") -> list[Row]:
+    """Return the requests that call a function."""
+    return [
+        Row(f"call {(function or '').partition(':')[0]} {row.what.removeprefix('()')}", row.cells)
+        for function, row in _table("calls", ACTORS, where)
+    ]
+
+
+def tables(where: str) -> list[Row]:
+    """Return the requests that read or write the application's tables, in a kind of project."""
+    reads = [Row(f"read {row.what}", row.cells) for _, row in _table("reads", ACTORS, where)]
+    return reads + [row for _, row in _table("writes", ACTORS, where)]
 
 
 # What the catalogue says.
@@ -65,17 +135,17 @@ with roles (position, name) as (
 ),
 relations as (
   select
-    c.oid, c.relkind, format('%s %s.%s',
-      case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end,
-      c.relnamespace::regnamespace, c.relname) as what,
-    case c.relkind when 'S' then '{}' else array(
-      select a.attname::text
-      from pg_attribute a
-      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
-      order by a.attnum) end as columns
+    c.oid, c.relkind, format('%s.%s', c.relnamespace::regnamespace, c.relname) as name,
+    case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end as kind
   from pg_class c
   where c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
     and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
+),
+columns as (
+  select r.oid, format('column %s.%s', r.name, a.attname) as what, a.attname as name
+  from relations r
+  join pg_attribute a on a.attrelid = r.oid and a.attnum > 0 and not a.attisdropped
+  where r.relkind <> 'S'
 ),
 letters (letter, privilege, on_columns) as (
   values
@@ -84,36 +154,46 @@ letters (letter, privilege, on_columns) as (
     ('m', 'maintain', false)
 )
 select
-  r.what || case when r.columns <> '{}' then ': ' else '' end || array_to_string(r.columns, ' ')
-    as what,
+  r.kind || ' ' || r.name as what,
   roles.position,
   case r.relkind
     when 'S' then concat(
       case when has_sequence_privilege(roles.name, r.oid, 'select') then 'r' end,
       case when has_sequence_privilege(roles.name, r.oid, 'update') then 'w' end,
       case when has_sequence_privilege(roles.name, r.oid, 'usage') then 'U' end)
-    else concat(
-      (
-        select string_agg(l.letter, '' order by position(l.letter in 'rawdDxtm'))
-        from letters l
-        where (l.letter <> 'm' or current_setting('server_version_num')::integer >= 170000)
-          and has_table_privilege(
-            roles.name, r.oid, case when l.letter = 'm' and
-              current_setting('server_version_num')::integer < 170000 then 'select'
-              else l.privilege end)
-      ),
-      (
-        select string_agg(
-          format(' and %s of %s', l.privilege, c.name), '' order by c.name, l.letter)
-        from letters l
-        cross join unnest(r.columns) c (name)
-        where l.on_columns
-          and has_column_privilege(roles.name, r.oid, c.name, l.privilege)
-          and not has_table_privilege(roles.name, r.oid, l.privilege)
-      ))
+    else (
+      select string_agg(l.letter, '' order by position(l.letter in 'rawdDxtm'))
+      from letters l
+      where (l.letter <> 'm' or current_setting('server_version_num')::integer >= 170000)
+        and has_table_privilege(
+          roles.name, r.oid, case when l.letter = 'm' and
+            current_setting('server_version_num')::integer < 170000 then 'select'
+            else l.privilege end)
+    )
   end as letters
 from relations r
 cross join roles
+
+union all
+
+-- A column that has more privileges than its relation has.
+select more.what, roles.position, (
+    select string_agg(l.letter, '' order by position(l.letter in 'rawdDxtm'))
+    from letters l
+    where l.on_columns
+      and has_column_privilege(roles.name, more.oid, more.name, l.privilege)
+      and not has_table_privilege(roles.name, more.oid, l.privilege)
+  )
+from columns more
+cross join roles
+where exists (
+  select
+  from letters l
+  cross join roles any_role
+  where l.on_columns
+    and has_column_privilege(any_role.name, more.oid, more.name, l.privilege)
+    and not has_table_privilege(any_role.name, more.oid, l.privilege)
+)
 
 union all
 
@@ -139,10 +219,55 @@ order by what, position
 
 def privileges(db: Connection) -> dict[str, tuple[str, ...]]:
     """Return what the catalogue lets each role do with each thing in the database."""
-    found: dict[str, tuple[str, ...]] = {}
+    allowed: dict[str, tuple[str, ...]] = {}
     for row in db.execute(_CATALOGUE).fetchall():
-        found[row["what"]] = (*found.get(row["what"], ()), row["letters"] or "-")
-    return found
+        allowed[row["what"]] = (*allowed.get(row["what"], ()), row["letters"] or "-")
+    return allowed
+
+
+def column_names(db: Connection, relation: str) -> set[str]:
+    """Return the columns of a relation."""
+    rows = db.execute(
+        """
+        select a.attname
+        from pg_attribute a
+        where a.attrelid = %s::regclass and a.attnum > 0 and not a.attisdropped
+        """,
+        (relation,),
+    )
+    return {row["attname"] for row in rows}
+
+
+def differences(db: Connection, where: str) -> list[str]:
+    """Compare the file with the catalogue; each sentence names the line to add or to change."""
+    allowed = privileges(db)
+    declared, lists = executable(), {}
+    for row in relations(where):
+        what, _, listed = row.what.partition(": ")
+        declared[what] = tuple(row.cells[role] for role in ROLES)
+        if what.startswith("table public."):
+            lists[what] = set(columns(what.removeprefix("table ")))
+        elif what.startswith(("table", "view")):
+            lists[what] = set(listed.split())
+    if db.info.server_version < 170000:  # the privilege m is new in 17
+        declared = {what: tuple(c.replace("m", "") for c in declared[what]) for what in declared}
+
+    wrong = [f"{what} is gone: remove its row" for what in declared if what not in allowed]
+    for what, cells in allowed.items():
+        if cells != declared.get(what, ("-",) * len(ROLES)):
+            found = ", ".join(f"{role} {cell}" for role, cell in zip(ROLES, cells, strict=True))
+            row_of_it = " ".join(declared[what]) if what in declared else "no row, which is - - -"
+            wrong.append(f"{what}: the database has {found}; the file has {row_of_it}")
+    for what, listed_columns in lists.items():
+        if what in allowed:
+            name = what.partition(" ")[2]
+            ours = f"the list of columns in the row {what!r}"
+            theirs = f"the section [columns of {name}] (column, kind, a value to write)"
+            place = theirs if name.startswith("public.") else ours
+            columns_there = column_names(db, name)
+            wrong += [f"add {c} to {place}" for c in sorted(columns_there - listed_columns)]
+            wrong += [f"remove {c} from {place}" for c in sorted(listed_columns - columns_there)]
+    return wrong
 
 
 # The projects in which it holds.
@@ -168,16 +293,11 @@ _ANYTHING_GOES = "".join(
 
 @dataclass(frozen=True)
 class Project:
-    """What a project did before the install, and the section of the table that holds in it."""
+    """What a project did before the install, and its name in the file: new, on or off."""
 
-    reach: str
+    where: str
     before_its_tables: str = ""
     before_the_install: str = ""
-
-    @property
-    def privileges(self) -> str:
-        """Return the section on the privileges on its own tables."""
-        return self.reach.partition(",")[0]
 
     @contextmanager
     def database(self, server: Server) -> Iterator[str]:
@@ -200,13 +320,12 @@ def _run(address: str, statements: str) -> None:
         db.execute(sql.SQL(statements))  # type: ignore[arg-type]
 
 
-OLDER = "older project, row security"
 PROJECTS = {
-    "new": Project("new project"),
-    "new, defaults of older ones": Project("new project", _DEFAULTS),
-    "older, security on": Project(f"{OLDER} on", _DEFAULTS, _GRANTED),
-    "older, security off": Project(f"{OLDER} off", _DEFAULTS, _GRANTED + _SECURITY_OFF),
-    "older, policies let all through": Project(f"{OLDER} off", "", _GRANTED + _ANYTHING_GOES),
+    "new": Project("new"),
+    "new, defaults of older ones": Project("new", _DEFAULTS),
+    "older, security on": Project("on", _DEFAULTS, _GRANTED),
+    "older, security off": Project("off", _DEFAULTS, _GRANTED + _SECURITY_OFF),
+    "older, policies let all through": Project("off", "", _GRANTED + _ANYTHING_GOES),
 }
 
 
@@ -312,46 +431,69 @@ Attempt = Callable[[Request], Result]
 
 
 def attempts(what: str, half: Half, other: Half) -> Iterator[tuple[str, Request, bool]]:
-    """Yield what a row of the table asks for, and whether it is about its half alone."""
+    """Yield what a row of the file asks for, and whether it is about its half alone."""
     everything = {**half.ids, **{f"other.{name}": value for name, value in other.ids.items()}}
     verb, target, *rest = what.split()
-    row = everything[rest.pop(0)] if verb in ("read", "update", "delete") else None
-    each = rest[:1] == ["each"]
-    pairs = [pair.partition("=")[::2] for pair in rest[each:]]
-    names_a_half = verb != "call" or any(word in everything for _, word in pairs)
-    for chosen in [[pair] for pair in pairs] if each else [pairs]:
-        values = {name: _value(word, everything) for name, word in chosen}
-        label = " ".join([verb, target, *(f"{name}={word}" for name, word in chosen)])
-        yield label, Request(verb, target, row, values), names_a_half
+    name_of_row = rest.pop(0) if verb in ("read", "update", "delete") else None
+    row = everything[name_of_row] if name_of_row else None
+    names_a_half = verb != "call" or any(w.partition("=")[2] in everything for w in rest)
+    for chosen in _one_by_one(target, *rest) if verb == "update" else [rest]:
+        pairs = [word.partition("=")[::2] for word in chosen]
+        own = [(name, re.sub(r"^own\b", name_of_row or "", word)) for name, word in pairs]
+        values = {name: _value(word, everything) for name, word in own}
+        yield (
+            " ".join([*what.split()[:2], *chosen]),
+            Request(verb, target, row, values),
+            names_a_half,
+        )
+
+
+def _one_by_one(table: str, word: str) -> list[list[str]]:
+    """Return the writes that a row of the file stands for: a column and a value in each."""
+    name, sign, values = word.partition("=")
+    if sign:
+        return [[f"{name}={value}"] for value in values.split(",")]
+    known = columns(f"public.{table}").items()
+    of_the_kind = [[f"{column}={value}"] for column, (kind, value) in known if kind == word]
+    assert of_the_kind, f"no column of public.{table} is of the kind {word}"
+    return of_the_kind
 
 
 def _value(word: str, everything: dict[str, Any]) -> Any:
-    known = {"new": uuid4(), "null": None, "true": True, "false": False}
+    known = {
+        "new": uuid4(),
+        "null": None,
+        "true": True,
+        "false": False,
+        "later": "2031-05-06T10:00Z",
+        "later.end": "2031-05-06T11:00Z",
+    }
     return everything[word] if word in everything else known.get(word, word)
 
 
-def outcome(world: World, actor: str, what: str, attempt: Attempt) -> dict[str, str]:
-    """Try a row of the table as somebody: what is theirs, then what is others'; by attempt."""
+def outcome(
+    world: World, actor: str, what: str, attempt: Attempt, *, one_of_each: bool = False
+) -> dict[str, str]:
+    """Try a row of the file as an actor: on what is theirs, then on what is others'; by attempt."""
     mine, theirs = world.mine_and_theirs(actor)
-    found: dict[str, str] = {}
-    for (label, own, names_a_half), (_, foreign, _) in zip(
-        attempts(what, mine, theirs), attempts(what, theirs, mine), strict=True
-    ):
+    answers: dict[str, str] = {}
+    pairs = zip(attempts(what, mine, theirs), attempts(what, theirs, mine), strict=True)
+    for (label, own, names_a_half), (_, foreign, _) in islice(pairs, 1 if one_of_each else None):
         one = attempt(own)
         other = attempt(foreign) if names_a_half else one
-        told = [
-            _told(one, one.rows > 0 if names_a_half else mine.is_in(one.text)),
-            _told(other, other.rows > 0 if names_a_half else theirs.is_in(other.text)),
+        words = [
+            _in_a_word(one, one.rows > 0 if names_a_half else mine.is_in(one.text)),
+            _in_a_word(other, other.rows > 0 if names_a_half else theirs.is_in(other.text)),
         ]
         for half in world.halves.values():
             if names_a_half and half not in (mine, theirs) and half.is_in(one.text + other.text):
-                told.append("LEAK")
-        found[label] = "/".join(dict.fromkeys(told))
-    return found
+                words.append("LEAK")
+        answers[label] = "/".join(dict.fromkeys(words))
+    return answers
 
 
-def _told(result: Result, found: bool) -> str:
-    return result.refusal or ("yes" if found else "0")
+def _in_a_word(result: Result, there: bool) -> str:
+    return result.refusal or ("yes" if there else "0")
 
 
 # By SQL.

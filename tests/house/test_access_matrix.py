@@ -1,4 +1,4 @@
-"""The matrix of access_matrix.txt by SQL: every role and person, every object, column and verb."""
+"""access_matrix.txt by SQL: every role and person, every object, column and verb."""
 
 from collections.abc import Iterator
 
@@ -48,33 +48,12 @@ def world(populated: tuple[Connection, World]) -> World:
     return populated[1]
 
 
-NEW = PROJECTS["new"]
-
-
-def declared(db: Connection, project: Project) -> dict[str, tuple[str, ...]]:
-    """Return the privileges that the table declares, as far as this Postgres knows them."""
-    lines = access_matrix.lines("privileges", f"privileges: {project.privileges}")
-    unknown = "m" if db.info.server_version < 170000 else ""
-    return {
-        line.what: tuple(cell.replace(unknown, "") if unknown else cell for cell in line.cells)
-        for line in lines
-    }
-
-
-def test_the_table_declares_everything_that_is_there_and_nothing_else(
+def test_the_database_grants_what_the_file_says_and_nothing_else(
     installed: Connection, project: Project
 ) -> None:
-    assert set(access_matrix.privileges(installed)) == set(declared(installed, project))
+    wrong = access_matrix.differences(installed, project.where)
 
-
-def test_every_role_has_the_privileges_that_the_table_declares(
-    installed: Connection, project: Project
-) -> None:
-    found = access_matrix.privileges(installed)
-
-    assert {
-        what: (cells, found.get(what)) for what, cells in declared(installed, project).items()
-    } == {what: (cells, cells) for what, cells in declared(installed, project).items()}
+    assert wrong == [], "\n".join(["tests/house/access_matrix.txt:", *wrong])
 
 
 def test_public_has_no_privilege_on_anything_of_ours(installed: Connection) -> None:
@@ -98,24 +77,23 @@ def test_public_has_no_privilege_on_anything_of_ours(installed: Connection) -> N
 
 
 @pytest.mark.parametrize("actor", ACTORS)
-def test_everybody_reaches_what_the_table_says(
+def test_every_actor_reaches_what_the_file_says(
     installed: Connection, world: World, project: Project, actor: str
 ) -> None:
     wrong = []
-    lines = access_matrix.lines("reach", f"reach: {project.reach}")
+    rows = [*access_matrix.calls(), *access_matrix.tables(project.where)]
 
     with access_matrix.by_sql(installed, world.claims(actor)) as attempt:
-        for line in lines:
-            expected = line.cells[ACTORS.index(actor)]
-            for label, found in access_matrix.outcome(world, actor, line.what, attempt).items():
-                if found != expected:
-                    wrong.append(f"{label}: {found}, and not {expected}")
+        for row in rows:
+            for label, answer in access_matrix.outcome(world, actor, row.what, attempt).items():
+                if answer != row.cells[actor]:
+                    wrong.append(f"{label}: {answer}, and not {row.cells[actor]}")
 
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_is_behind_the_doors_refuses_every_verb_that_the_table_does_not_grant(
+def test_our_relations_refuse_every_verb_that_the_file_does_not_grant(
     db: Connection, role: str
 ) -> None:
     verbs = {
@@ -126,79 +104,105 @@ def test_what_is_behind_the_doors_refuses_every_verb_that_the_table_does_not_gra
         "D": "truncate {}",
     }
     name = {"people": "authenticated", "service": "service_role"}.get(role, role)
-    tried = 0
+    granted = {
+        row.what.partition(":")[0]: row.cells[role] for row in access_matrix.relations("new")
+    }
+    ours = [
+        what.split()
+        for what in access_matrix.privileges(db)
+        if what.startswith(("table session_approval.", "view session_approval."))
+    ]
+    columns = {relation: min(access_matrix.column_names(db, relation)) for _, relation in ours}
+    attempts = 0
 
     with actors.act_as(db, None, name):
-        for line in access_matrix.lines("privileges"):
-            kind, _, rest = line.what.partition(" ")
-            if kind not in ("table", "view"):
-                continue
-            relation, _, columns = rest.partition(": ")
-            granted = line.cells[ROLES.index(role)]
-            for letter in set("r" if kind == "view" else verbs) - set(granted):
-                statement = verbs[letter].format(relation, columns.split()[0])
+        for kind, relation in ours:
+            letters = set("r" if kind == "view" else verbs)
+            for letter in letters - set(granted.get(f"{kind} {relation}", "")):
+                statement = verbs[letter].format(relation, columns[relation])
                 with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
                     db.execute(sql.SQL(statement))  # type: ignore[arg-type]
-                tried += 1
+                attempts += 1
 
-    assert tried > 30
-
-
-# That the tests above would notice.
+    assert attempts > 30
 
 
-def test_something_new_that_the_table_does_not_declare_is_noticed(db: Connection) -> None:
-    known = set(declared(db, NEW))
+# The tests above would notice:
+
+
+def test_a_new_object_that_a_role_can_reach_is_noticed(db: Connection) -> None:
     db.execute("create table session_approval.invoices (id integer)")
+    db.execute("grant select on session_approval.invoices to service_role")
     db.execute("create view public.invoices as select 1 as price")
-    db.execute("alter table public.sessions add column price integer")
+    db.execute("grant select on public.invoices to authenticated")
     db.execute("create function public.pay() returns void language sql as ''")
 
-    noticed = set(access_matrix.privileges(db)) - known
+    assert access_matrix.differences(db, "new") == [
+        "function public.pay: the database has anon X, people X, service X;"
+        " the file has no row, which is - - -",
+        "table session_approval.invoices: the database has anon -, people -, service r;"
+        " the file has no row, which is - - -",
+        "view public.invoices: the database has anon -, people r, service -;"
+        " the file has no row, which is - - -",
+    ]
 
-    assert {what.partition(":")[0] for what in noticed} == {
-        "table session_approval.invoices",
-        "view public.invoices",
-        "table public.sessions",
-        "function public.pay",
-    }
+
+def test_a_new_column_is_noticed_and_the_message_says_where_it_belongs(db: Connection) -> None:
+    db.execute("alter table public.sessions add column price integer")
+    db.execute("alter table session_approval.bookings add column colour text")
+
+    assert access_matrix.differences(db, "new") == [
+        "add colour to the list of columns in the row 'table session_approval.bookings'",
+        "add price to the section [columns of public.sessions] (column, kind, a value to write)",
+    ]
+
+
+def test_a_column_and_an_object_that_are_gone_are_noticed(db: Connection) -> None:
+    db.execute("alter table session_approval.bookings rename column during to period")
+    db.execute("drop function public.list_clients")
+
+    assert access_matrix.differences(db, "new") == [
+        "function public.list_clients is gone: remove its row",
+        "add period to the list of columns in the row 'table session_approval.bookings'",
+        "remove during from the list of columns in the row 'table session_approval.bookings'",
+    ]
 
 
 def test_a_privilege_on_one_column_is_noticed(db: Connection) -> None:
-    before = access_matrix.privileges(db)
     db.execute("grant select (balance_after) on session_approval.credit_ledger to authenticated")
 
-    after = access_matrix.privileges(db)
+    assert access_matrix.differences(db, "new") == [
+        "column session_approval.credit_ledger.balance_after:"
+        " the database has anon -, people r, service -; the file has no row, which is - - -"
+    ]
 
-    [changed] = [what for what in after if after[what] != before[what]]
-    assert changed.startswith("table session_approval.credit_ledger:")
-    assert after[changed][1] == " and select of balance_after"
 
-
-def test_every_column_of_the_applications_tables_is_tried(db: Connection) -> None:
+def test_every_column_of_the_applications_tables_is_written(db: Connection) -> None:
     world = access_matrix.populate(db)
-    tried: dict[str, set[str]] = {}
-    for line in access_matrix.lines(f"reach: {NEW.reach}"):
-        for _, request, _ in access_matrix.attempts(line.what, *world.mine_and_theirs("client_A")):
+    written: dict[str, set[str]] = {"users": set(), "sessions": set(), "user_credits": set()}
+    for row in access_matrix.tables("new"):
+        for _, request, _ in access_matrix.attempts(row.what, *world.mine_and_theirs("client_A")):
             if request.verb == "update":
-                tried.setdefault(request.target, set()).update(request.values)
+                written[request.target].update(request.values)
 
-    assert tried == {
-        table: {
-            row["column_name"]
-            for row in db.execute(
-                "select column_name from information_schema.columns"
-                " where table_schema = 'public' and table_name = %s",
-                (table,),
-            )
-        }
+    assert written == {
+        table: access_matrix.column_names(db, f"public.{table}") for table in written
+    }
+
+
+def test_every_table_of_the_application_is_read_and_written() -> None:
+    requests = {tuple(row.what.split()[:2]) for row in access_matrix.tables("new")}
+
+    assert requests == {
+        (verb, table)
+        for verb in ("read", "insert", "update", "delete", "truncate")
         for table in ("users", "sessions", "user_credits")
     }
 
 
-def test_every_door_is_tried(db: Connection) -> None:
-    called = {line.what.split()[1] for line in access_matrix.lines("reach")}
+def test_every_entry_point_is_called(db: Connection) -> None:
+    called = {f"function public.{row.what.split()[1]}" for row in access_matrix.calls()}
+    there = {what for what in access_matrix.privileges(db) if what.startswith("function public.")}
 
-    assert {f"function public.{name}" for name in called} == {
-        what for what in access_matrix.privileges(db) if what.startswith("function public.")
-    }
+    assert sorted(there - called) == [], "add rows to [calls] in tests/house/access_matrix.txt"
+    assert len(called) > 15

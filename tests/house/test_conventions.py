@@ -1,12 +1,12 @@
 """The API's house rules, held by reading it."""
 
+import ast
 import re
+import warnings
+from pathlib import Path
 
 import pytest
-from flask import Flask
 
-from api import create_app
-from api.config import Settings
 from scripts.local import ROOT
 from scripts.operate.sql_files import object_file
 
@@ -24,38 +24,40 @@ STATUSES = [
 ]
 
 
+def test_the_api_has_modules_to_read() -> None:
+    assert len(MODULES) >= 25
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.relative_to(ROOT).as_posix())
-def test_python_knows_no_table_and_no_status(module: object) -> None:
-    text = module.read_text()  # type: ignore[attr-defined]
+def test_python_knows_no_table_and_no_status(module: Path) -> None:
+    text = module.read_text()
     for name in TABLES:
         assert name not in text
     for name in STATUSES:
         assert not re.search(rf"['\"]{name}['\"]", text), name
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.relative_to(ROOT).as_posix())
-def test_a_module_stays_small_enough_to_read(module: object) -> None:
-    assert len(module.read_text().splitlines()) <= 180  # type: ignore[attr-defined]
+def test_a_module_or_function_that_grew_long_is_named() -> None:
+    """Sizes are a smell and no limit: what is long is printed as a warning, for a second look."""
+    for module in MODULES:
+        text = module.read_text()
+        sizes = {str(module.relative_to(ROOT)): (len(text.splitlines()), 200)}
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                sizes[f"{module.relative_to(ROOT)}: {node.name}"] = (lines, 90)
+        for name, (lines, usual) in sizes.items():
+            if lines > usual:
+                warnings.warn(f"{name} has {lines} lines", stacklevel=1)
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.relative_to(ROOT).as_posix())
-def test_only_config_reads_the_environment(module: object) -> None:
-    text = module.read_text()  # type: ignore[attr-defined]
-    assert bool(re.search(r"os\.environ|getenv", text)) == (module.name == "config.py")  # type: ignore[attr-defined]
+def test_only_config_reads_the_environment(module: Path) -> None:
+    text = module.read_text()
+    assert bool(re.search(r"os\.environ|getenv", text)) == (module.name == "config.py")
 
 
-def test_every_route_of_the_api_documents_its_refusals(settings: Settings) -> None:
-    app: Flask = create_app(settings)
-    seen = 0
-    for rule in app.url_map.iter_rules():
-        if rule.rule.startswith("/api/"):
-            view = app.view_functions[rule.endpoint]
-            assert re.search(r"[Rr]efus", view.__doc__ or ""), rule
-            seen += 1
-    assert seen >= 13
-
-
-def test_every_function_that_the_api_calls_is_a_door_in_sql() -> None:
+def test_every_function_that_the_api_calls_is_an_entry_point_in_sql() -> None:
     called = set()
     for module in MODULES:
         called |= set(re.findall(r"supabase\.call\w*\(\s*\"(\w+)\"", module.read_text()))

@@ -3,12 +3,21 @@
 from flask import Flask
 from flask.json.provider import DefaultJSONProvider
 
-from api import supabase
+from api import supabase, video
 from api.config import MAX_BODY_BYTES, Settings, load_settings
-from api.contract import openapi
 from api.identity import auth
-from api.routes import credits, health, join, pages, sessions, therapist, webhook
-from api.serving import errors, headers, logs, metrics, rate_limits
+from api.routes import (
+    credits,
+    health,
+    join,
+    metrics,
+    openapi,
+    pages,
+    sessions,
+    therapist,
+    webhook,
+)
+from api.serving import errors, headers, logs, rate_limits
 
 
 class _InOrder(DefaultJSONProvider):
@@ -26,11 +35,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     logs.register(app)
     headers.register(app, settings)
     errors.register(app)
-    metrics.register(app, settings)
     rate_limits.register(app, settings)
     auth.register(app, settings)
     supabase.register(app, settings)
-    join.register(app, settings)
+    video.register(app, settings)
+    metrics.register(app, settings)
     webhook.register(app, settings)
     for part in (therapist, sessions, join, credits, webhook, health, metrics, openapi, pages):
         app.register_blueprint(part.routes)

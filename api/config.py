@@ -3,14 +3,12 @@
 import base64
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
 from limits import parse_many
-
-from api import cookie_settings
 
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
@@ -31,10 +29,21 @@ _OLDER_NAMES = {
 _ORIGIN = re.compile(
     r"(http(?!.*:80$)|https(?!.*:443$))://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 )
+_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # what RFC 6265 lets one be called
 
 
 class ConfigurationError(Exception):
     """The environment does not describe a working API; the message lists everything wrong."""
+
+
+@dataclass(frozen=True)
+class CookieSettings:
+    """Which cookie says who somebody is."""
+
+    kind: str
+    name: str
+    secret: str = field(repr=False)
+    user_claim: str
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,7 @@ class Settings:
     rate_limit_storage_url: str | None
     metrics_token: str | None
     allowed_origins: tuple[str, ...]
-    cookies: cookie_settings.CookieSettings | None
+    cookies: CookieSettings | None
 
     def __repr__(self) -> str:
         """Name no secret, so that a logged Settings gives nothing away."""
@@ -162,7 +171,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         rate_limit_storage_url=storage_url,
         metrics_token=metrics_token,
         allowed_origins=tuple(origins),
-        cookies=cookie_settings.read(value, wrong, supabase_url, jwt_secret),
+        cookies=_cookies(value, wrong, supabase_url, jwt_secret),
     )
     if wrong:
         raise ConfigurationError(
@@ -170,6 +179,31 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             + "\n".join(f"  - {line}" for line in wrong)
         )
     return settings
+
+
+def _cookies(
+    value: Callable[[str], str | None], wrong: list[str], supabase_url: str, jwt_secret: str | None
+) -> CookieSettings | None:
+    """Read which cookie stands in for a token, None where none does."""
+    kind = value("COOKIE_AUTH")
+    if kind is None:
+        return None
+    secret = value("COOKIE_SECRET") or ""
+    project = (urlsplit(supabase_url).hostname or "").partition(".")[0]
+    usual = {"supabase": f"sb-{project}-auth-token", "session": "session"}
+    if kind not in usual:
+        wrong.append(f"COOKIE_AUTH is neither supabase nor session: {kind!r}")
+    elif kind == "session":
+        if len(secret) < 32:
+            wrong.append("COOKIE_SECRET is shorter than 32 characters: HS256 needs that many")
+        if jwt_secret is None:
+            wrong.append("SUPABASE_JWT_SECRET is missing: a session is exchanged for its token")
+        if secret == jwt_secret:
+            wrong.append("COOKIE_SECRET is SUPABASE_JWT_SECRET: one must not pass for the other")
+    name = value("COOKIE_NAME") or usual.get(kind, "")
+    if not _COOKIE_NAME.fullmatch(name):
+        wrong.append(f"COOKIE_NAME is no name for a cookie: {name!r}")
+    return CookieSettings(kind, name, secret, value("COOKIE_USER_CLAIM") or "sub")
 
 
 def _decoded(secret: str | None) -> bytes | None:

@@ -292,7 +292,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the metrics of all workers to whoever has METRICS_TOKEN. */
+        /** Show the metrics of all workers to a caller with METRICS_TOKEN. */
         get: operations["metrics"];
         put?: never;
         post?: never;
@@ -375,10 +375,7 @@ export interface components {
             /** @description Why there is no room yet. */
             room_reason: string | null;
         };
-        /**
-         * Assurance
-         * @description How strong a sign-in is asked for.
-         */
+        /** @description How strong a sign-in is asked for. */
         Assurance: {
             required_aal: string;
         };
@@ -392,10 +389,7 @@ export interface components {
         CalledOff: {
             cancellation_reason: string | null;
         };
-        /**
-         * Client
-         * @description Somebody to whom the therapist may propose sessions.
-         */
+        /** @description Somebody to whom the therapist may propose sessions. */
         Client: {
             /** Format: uuid */
             id: string;
@@ -407,10 +401,7 @@ export interface components {
         Clients: {
             clients: components["schemas"]["Client"][];
         };
-        /**
-         * Conflict
-         * @description A time that is taken; whose it is, and what for, the other person is not told.
-         */
+        /** @description A time that is taken; whose it is, and what for, the other person is not told. */
         Conflict: {
             /** Format: date-time */
             start_time: string;
@@ -430,10 +421,7 @@ export interface components {
             /** @description When the credit that came back stops paying; null: never. */
             refund_expires_at: string | null;
         };
-        /**
-         * Entry
-         * @description One change of a lot's balance.
-         */
+        /** @description One change of a lot's balance. */
         Entry: {
             id: number;
             kind: string;
@@ -447,10 +435,7 @@ export interface components {
             /** Format: date-time */
             created_at: string;
         };
-        /**
-         * Event
-         * @description One change of a session's status.
-         */
+        /** @description One change of a session's status. */
         Event: {
             from_status: string | null;
             to_status: string;
@@ -463,10 +448,7 @@ export interface components {
         Expired: {
             approval_expires_at: string | null;
         };
-        /**
-         * FreeTime
-         * @description A time that is free.
-         */
+        /** @description A time that is free. */
         FreeTime: {
             /** Format: date-time */
             time: string;
@@ -520,10 +502,7 @@ export interface components {
             /** Format: date-time */
             expires_at: string;
         };
-        /**
-         * Lot
-         * @description Credits that were bought together.
-         */
+        /** @description Credits that were bought together. */
         Lot: {
             /** Format: uuid */
             id: string;
@@ -579,10 +558,7 @@ export interface components {
             /** @description completed or no_show. */
             outcome?: string | null;
         };
-        /**
-         * OwnConflict
-         * @description A time that is taken by one of the therapist's own sessions.
-         */
+        /** @description A time that is taken by one of the therapist's own sessions. */
         OwnConflict: {
             /** Format: date-time */
             start_time: string;
@@ -602,10 +578,7 @@ export interface components {
             code: "PAYLOAD_TOO_LARGE";
             details: null;
         };
-        /**
-         * PaidSession
-         * @description An approved session, and what that left in the wallet.
-         */
+        /** @description An approved session, and what that left in the wallet. */
         PaidSession: {
             /** Format: uuid */
             id: string;
@@ -652,10 +625,7 @@ export interface components {
             /** @description True when this approval repeats an earlier one: nothing was taken again. */
             already_approved: boolean;
         };
-        /**
-         * Person
-         * @description One of a session's two people.
-         */
+        /** @description One of a session's two people. */
         Person: {
             /** Format: uuid */
             id: string;
@@ -731,10 +701,7 @@ export interface components {
             /** @description Whether it told us something. */
             recorded: boolean;
         };
-        /**
-         * Room
-         * @description A video room.
-         */
+        /** @description A video room. */
         Room: {
             name: string;
             url: string;
@@ -820,10 +787,7 @@ export interface components {
             code: "SESSION_OVER";
             details: null;
         };
-        /**
-         * Session
-         * @description A session, as each of its two people sees it.
-         */
+        /** @description A session, as each of its two people sees it. */
         Session: {
             /** Format: uuid */
             id: string;
@@ -878,14 +842,14 @@ export interface components {
         };
         /** @description one of the two is taken at that time; `details`, and beside them: conflicting_sessions, suggested_times */
         TIME_SLOT_CONFLICT: {
+            conflicting_sessions: (components["schemas"]["OwnConflict"] | components["schemas"]["Conflict"])[];
+            suggested_times: components["schemas"]["FreeTime"][];
             /** @constant */
             success: false;
             error: string;
             /** @constant */
             code: "TIME_SLOT_CONFLICT";
             details: components["schemas"]["Taken"];
-            conflicting_sessions: (components["schemas"]["OwnConflict"] | components["schemas"]["Conflict"])[];
-            suggested_times: components["schemas"]["FreeTime"][];
         };
         /** @description What is in the way, and which times are free. */
         Taken: {
@@ -948,15 +912,6 @@ export interface components {
         };
     };
     responses: {
-        /** @description VALIDATION_ERROR: a field is missing, unknown or malformed; `details` names each. */
-        VALIDATION_ERROR: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["VALIDATION_ERROR"];
-            };
-        };
         /** @description AUTHENTICATION_ERROR: no token, or one that does not verify. */
         AUTHENTICATION_ERROR: {
             headers: {
@@ -975,14 +930,13 @@ export interface components {
                 "application/json": components["schemas"]["AUTHORIZATION_ERROR"];
             };
         };
-        /** @description RATE_LIMITED: too many requests of one caller; `Retry-After` and `details`: retry_after, in seconds. */
-        RATE_LIMITED: {
+        /** @description INSUFFICIENT_CREDITS: `details`: required, available, short_by. */
+        INSUFFICIENT_CREDITS: {
             headers: {
-                "Retry-After"?: string;
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["RATE_LIMITED"];
+                "application/json": components["schemas"]["INSUFFICIENT_CREDITS"];
             };
         };
         /** @description INTERNAL_ERROR: our mistake; the log says where. */
@@ -994,13 +948,13 @@ export interface components {
                 "application/json": components["schemas"]["INTERNAL_ERROR"];
             };
         };
-        /** @description UPSTREAM_UNAVAILABLE: Supabase is away; nothing was done. */
-        UPSTREAM_UNAVAILABLE: {
+        /** @description NOT_FOUND: no such path, or not set up here. */
+        NOT_FOUND: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
-                "application/json": components["schemas"]["UPSTREAM_UNAVAILABLE"];
+                "application/json": components["schemas"]["NOT_FOUND"];
             };
         };
         /** @description OUTCOME_UNKNOWN: Supabase did not answer in time; repeat it, that is safe. */
@@ -1012,15 +966,6 @@ export interface components {
                 "application/json": components["schemas"]["OUTCOME_UNKNOWN"];
             };
         };
-        /** @description NOT_FOUND: no such path, or not set up here. */
-        NOT_FOUND: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["NOT_FOUND"];
-            };
-        };
         /** @description PAYLOAD_TOO_LARGE: a body over 64 KiB. */
         PAYLOAD_TOO_LARGE: {
             headers: {
@@ -1028,6 +973,16 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["PAYLOAD_TOO_LARGE"];
+            };
+        };
+        /** @description RATE_LIMITED: too many requests of one caller; `Retry-After` and `details`: retry_after, in seconds. */
+        RATE_LIMITED: {
+            headers: {
+                "Retry-After"?: string;
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["RATE_LIMITED"];
             };
         };
         /** @description SESSION_EXPIRED: nobody answered in time. */
@@ -1039,24 +994,6 @@ export interface components {
                 "application/json": components["schemas"]["SESSION_EXPIRED"];
             };
         };
-        /** @description UNSUPPORTED_MEDIA_TYPE: a body that is not JSON. */
-        UNSUPPORTED_MEDIA_TYPE: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["UNSUPPORTED_MEDIA_TYPE"];
-            };
-        };
-        /** @description SESSION_NOT_PENDING: decided already, and not by this approval; `details`: status, cancellation_reason. */
-        SESSION_NOT_PENDING: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["SESSION_NOT_PENDING"];
-            };
-        };
         /** @description SESSION_NOT_FINISHABLE: not begun, or ended otherwise. */
         SESSION_NOT_FINISHABLE: {
             headers: {
@@ -1064,24 +1001,6 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["SESSION_NOT_FINISHABLE"];
-            };
-        };
-        /** @description SESSION_OVER: joined after its end. */
-        SESSION_OVER: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["SESSION_OVER"];
-            };
-        };
-        /** @description INSUFFICIENT_CREDITS: `details`: required, available, short_by. */
-        INSUFFICIENT_CREDITS: {
-            headers: {
-                [name: string]: unknown;
-            };
-            content: {
-                "application/json": components["schemas"]["INSUFFICIENT_CREDITS"];
             };
         };
         /** @description SESSION_NOT_FOUND: absent or not yours, in one answer. */
@@ -1093,6 +1012,24 @@ export interface components {
                 "application/json": components["schemas"]["SESSION_NOT_FOUND"];
             };
         };
+        /** @description SESSION_NOT_PENDING: decided already, and not by this approval; `details`: status, cancellation_reason. */
+        SESSION_NOT_PENDING: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["SESSION_NOT_PENDING"];
+            };
+        };
+        /** @description SESSION_OVER: joined after its end. */
+        SESSION_OVER: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["SESSION_OVER"];
+            };
+        };
         /** @description TIME_SLOT_CONFLICT: one of the two is taken at that time; `details`, and beside them: conflicting_sessions, suggested_times. */
         TIME_SLOT_CONFLICT: {
             headers: {
@@ -1100,6 +1037,33 @@ export interface components {
             };
             content: {
                 "application/json": components["schemas"]["TIME_SLOT_CONFLICT"];
+            };
+        };
+        /** @description UNSUPPORTED_MEDIA_TYPE: a body that is not JSON. */
+        UNSUPPORTED_MEDIA_TYPE: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["UNSUPPORTED_MEDIA_TYPE"];
+            };
+        };
+        /** @description UPSTREAM_UNAVAILABLE: Supabase is away; nothing was done. */
+        UPSTREAM_UNAVAILABLE: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["UPSTREAM_UNAVAILABLE"];
+            };
+        };
+        /** @description VALIDATION_ERROR: a field is missing, unknown or malformed; `details` names each. */
+        VALIDATION_ERROR: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["VALIDATION_ERROR"];
             };
         };
     };

@@ -1,24 +1,23 @@
-"""The HTTP contract as OpenAPI 3.1, read off the routes, their models and their docstrings."""
+"""The HTTP contract as OpenAPI 3.1: what the routes declare, put together."""
 
 import inspect
+import json
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, jsonify, render_template, request
-from werkzeug.routing import Rule
+from flask import Flask
+from pydantic import TypeAdapter
 
-from api.contract.refusals import REFUSALS
-from api.contract.requests import Body, Query
-from api.contract.responses import answers
-from api.contract.schemas import Schemas, header
-from api.identity import auth
-from api.routes.pages import PAGE_HEADERS
-
-routes = Blueprint("contract", __name__)
+from api.contract.exchange import Body, Query
+from api.contract.refusals import REFUSALS, refusal_example, refusal_model
 
 Json = dict[str, Any]
 
-_REFUSAL = re.compile(r"[0-9]{3} ([A-Z_]{4,})")
+# Of a whole model by its name, else of a field: Model.field, or field.
+_EXAMPLES: Json = json.loads(Path(__file__).with_name("examples.json").read_text())
+
 _ABOUT = """\
 Sessions that a therapist proposes and a client approves, paid with one prepaid credit.
 
@@ -30,138 +29,202 @@ _SIGN_INS = {
     "for it; a header that is given is all that counts.",
     "metrics": "METRICS_TOKEN.",
 }
-_ID = {"type": "string", "format": "uuid"}
 
-# What a route can meet beside the refusals in its docstring: when somebody has to be signed in,
-# when it is a write of theirs, and when it reads a body.
+# What a route can refuse with beside the codes that it names: every route; one that asks for a
+# person's token; one of these that writes; one that reads a body; one with an id in its path.
+_ALWAYS = {"INTERNAL_ERROR"}
 _SIGNED_IN = {
     *("AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "VALIDATION_ERROR", "RATE_LIMITED"),
     *("UPSTREAM_UNAVAILABLE", "OUTCOME_UNKNOWN"),
 }
 _WRITING = {"ORIGIN_NOT_ALLOWED", "UNSUPPORTED_MEDIA_TYPE"}
 _READING = {"VALIDATION_ERROR", "PAYLOAD_TOO_LARGE", "UNSUPPORTED_MEDIA_TYPE"}
+_BY_ID = {"NOT_FOUND"}
+
+_REF = "#/components/schemas/"
+_ID = {"type": "string", "format": "uuid"}
+_TEXT_HEADER = {"schema": {"type": "string"}}
 
 
-@routes.get("/openapi.json")
-@answers("application/json")
-def document() -> Response:
-    """Show this contract for programs."""
-    response = jsonify(contract(current_app))
-    response.add_etag()
-    response.make_conditional(request)
-    return response
+@dataclass(frozen=True)
+class _Route:
+    """One route, and what it declares."""
 
+    path: str
+    method: str
+    noun: str
+    view: Any
+    ids: list[str]
+    body: type[Body] | None
+    query: type[Query] | None
 
-@routes.get("/docs")
-def page() -> Response:
-    """Show this contract for people."""
-    text = render_template("contract.html", contract=contract(current_app))
-    return Response(text, content_type="text/html; charset=utf-8", headers=PAGE_HEADERS)
+    def refusals(self) -> dict[str, list[str]]:
+        """Return the codes that it can refuse with, by their status, in the list's order."""
+        codes = _ALWAYS | set(self.view.refuses)
+        if self.view.sign_in == "token":
+            codes |= _SIGNED_IN | (_WRITING if self.method == "POST" else set())
+        codes |= (_READING if self.body else set()) | (_BY_ID if self.ids else set())
+        by_status: dict[str, list[str]] = {}
+        for code in sorted(codes, key=list(REFUSALS).index):
+            by_status.setdefault(str(REFUSALS[code]["status"]), []).append(code)
+        return by_status
 
 
 def contract(app: Flask) -> Json:
     """Return the contract of an application, the same whatever its settings are."""
     if "contract" not in app.extensions:
-        app.extensions["contract"] = _Contract(app).document()
+        app.extensions["contract"] = _document(_routes(app))
     made: Json = app.extensions["contract"]
     return made
 
 
-class _Contract:
-    """A contract in the making: the schemas of its paths are collected as they are read."""
+def _routes(app: Flask) -> list[_Route]:
+    found = []
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+        view = app.view_functions[rule.endpoint]
+        if hasattr(view, "answers"):
+            [method] = {"GET", "POST"} & (rule.methods or set())
+            takes = getattr(view, "takes", None)
+            found.append(
+                _Route(
+                    path=re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule),
+                    method=method,
+                    noun=rule.endpoint.partition(".")[0],
+                    view=view,
+                    ids=sorted(rule.arguments),
+                    body=takes if takes and issubclass(takes, Body) else None,
+                    query=takes if takes and issubclass(takes, Query) else None,
+                )
+            )
+    return found
 
-    def __init__(self, app: Flask) -> None:
-        self._app = app
-        self._schemas = Schemas()
 
-    def document(self) -> Json:
-        paths: Json = {}
-        for rule in sorted(self._app.url_map.iter_rules(), key=lambda rule: rule.rule):
-            if "answers" in vars(self._app.view_functions[rule.endpoint]):
-                [method] = {"GET", "POST"} & (rule.methods or set())
-                path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
-                paths.setdefault(path, {})[method.lower()] = self._operation(rule, method)
-        sign_ins = {
-            name: {"type": "http", "scheme": "bearer", "description": about}
-            for name, about in _SIGN_INS.items()
-        }
+def _document(routes: list[_Route]) -> Json:
+    refusals = [codes for route in routes for codes in route.refusals().values()]
+    schemas = _schemas(routes, sorted({code for codes in refusals for code in codes}))
+    paths: Json = {}
+    for route in routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    for query in {route.query.__name__ for route in routes if route.query}:
+        del schemas[query]  # its fields are parameters now
+    alone = sorted({codes[0] for codes in refusals if len(codes) == 1})
+    sign_ins = {
+        name: {"type": "http", "scheme": "bearer", "description": about}
+        for name, about in _SIGN_INS.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Session approval", "version": "1", "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "responses": {code: _refusal([code]) for code in alone},
+            "securitySchemes": sign_ins,
+        },
+    }
+
+
+def _schemas(routes: list[_Route], codes: list[str]) -> Json:
+    """Return pydantic's schemas of all that is said and answered, by name."""
+    said: dict[type, Any] = {}
+    for route in routes:
+        said |= {model: "validation" for model in (route.body, route.query) if model}
+        said |= {} if isinstance(route.view.answers, str) else {route.view.answers: "serialization"}
+    said |= {refusal_model(code): "serialization" for code in codes}
+    _, made = TypeAdapter.json_schemas(
+        [(model.__name__, mode, TypeAdapter(model)) for model, mode in said.items()],
+        ref_template=_REF + "{model}",
+    )
+    schemas: Json = dict(sorted(made["$defs"].items()))
+    for schema in schemas.values():
+        del schema["title"]  # it repeats the schema's name
+        for field in schema["properties"].values():
+            field.pop("title", None)  # and this the field's
+            field.pop("default", None)  # the database knows it
+    for code in codes:
+        schemas[code]["examples"] = [refusal_example(code)]
+    return schemas
+
+
+def _operation(route: _Route, schemas: Json) -> Json:
+    view = route.view
+    summary, _, about = (inspect.getdoc(view) or "").partition("\n")
+    made: Json = {"operationId": view.__name__, "tags": [route.noun], "summary": summary}
+    if about.strip():
+        made["description"] = " ".join(about.split())
+    if view.sign_in:
+        made["security"] = [{view.sign_in: []}]
+    headers = dict(view.headers)
+    is_conditional = route.method == "GET" and view.sign_in == "token"
+    if is_conditional:
+        headers["If-None-Match"] = "The ETag of an earlier answer: 304 while it is good."
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": _ID} for name in route.ids
+    ]
+    parameters += [
+        {"name": name, "in": "header", "description": about, **_TEXT_HEADER}
+        for name, about in headers.items()
+    ]
+    if route.query:
+        fields = schemas[route.query.__name__]["properties"]
+        parameters += [_parameter(name, field) for name, field in fields.items()]
+    made |= {"parameters": parameters} if parameters else {}
+    if body := route.body:
+        schema = {"$ref": _REF + body.__name__}
+        content = {"application/json": {"schema": schema, "example": _example(schema, schemas)}}
+        made["requestBody"] = {"required": "required" in schemas[body.__name__], "content": content}
+    responses = {"200": _success(view.answers, schemas)}
+    if is_conditional:
+        responses["200"]["headers"] = {"ETag": _TEXT_HEADER}
+        responses["304"] = {"description": "Nothing has changed since that ETag."}
+    for status, codes in route.refusals().items():
+        alone = {"$ref": f"#/components/responses/{codes[0]}"}
+        responses[status] = alone if len(codes) == 1 else _refusal(codes)
+    return made | {"responses": dict(sorted(responses.items()))}
+
+
+def _parameter(name: str, field: Json) -> Json:
+    """Return a query's field as a parameter, which may be left out and is never null."""
+    [kind] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
+    return {"name": name, "in": "query", "description": field["description"], "schema": kind}
+
+
+def _success(model: Any, schemas: Json) -> Json:
+    if isinstance(model, str):
+        return {"description": "It is there.", "content": {model: {"schema": {}}}}
+    fields = {"$ref": _REF + model.__name__}
+    example = _example(fields, schemas)
+    properties = {"success": {"const": True}, "data": fields}
+    beside = {"type": "object", "properties": properties, "required": list(properties)}
+    content = {
+        "schema": {"allOf": [fields, beside]},
+        "example": {"success": True, **example, "data": example},
+    }
+    return {"description": inspect.getdoc(model), "content": {"application/json": content}}
+
+
+def _refusal(codes: list[str]) -> Json:
+    """Return the answer that is a refusal with one of these codes."""
+    refs = [{"$ref": _REF + code} for code in codes]
+    made: Json = {
+        "description": " ".join(f"{code}: {REFUSALS[code]['when']}." for code in codes),
+        "content": {"application/json": {"schema": refs[0] if len(refs) == 1 else {"anyOf": refs}}},
+    }
+    return made | ({"headers": {"Retry-After": _TEXT_HEADER}} if "RATE_LIMITED" in codes else {})
+
+
+def _example(schema: Json, schemas: Json) -> Any:
+    """Make an example of a schema out of those of its fields, Model.field or field."""
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix(_REF)
+        if name in _EXAMPLES:
+            return _EXAMPLES[name]
+        fields = schemas[name]["properties"]
+        known = {field: _EXAMPLES.get(f"{name}.{field}", _EXAMPLES.get(field)) for field in fields}
         return {
-            "openapi": "3.1.0",
-            "info": {"title": "Session approval", "version": "1", "description": _ABOUT},
-            "paths": paths,
-            "components": {**self._schemas.components(), "securitySchemes": sign_ins},
+            field: known[field] if known[field] is not None else _example(inner, schemas)
+            for field, inner in fields.items()
         }
-
-    def _operation(self, rule: Rule, method: str) -> Json:
-        view = self._app.view_functions[rule.endpoint]
-        said = vars(view)
-        noun = rule.endpoint.partition(".")[0]
-        summary, _, text = (inspect.getdoc(view) or "").partition("\n")
-        about, _, refused = text.partition("Refusals:")
-        codes = {"INTERNAL_ERROR", *_REFUSAL.findall(refused)}
-        made: Json = {"operationId": view.__name__, "tags": [noun], "summary": summary}
-        if about.strip():
-            made["description"] = " ".join(about.split())
-        parameters = [_parameter("path", name, _ID, required=True) for name in rule.arguments]
-        headers = dict(said["headers"])
-        if auth.sign_in in self._app.before_request_funcs.get(noun, []):
-            made["security"] = [{"token": []}]
-            codes |= _SIGNED_IN | (set() if method == "GET" else _WRITING)
-            if method == "GET":
-                headers["If-None-Match"] = "The ETag of an earlier answer: 304 while it is good."
-        elif noun in _SIGN_INS:
-            made["security"] = [{noun: []}]
-        parameters += [
-            _parameter("header", name, {"type": "string", "description": text})
-            for name, text in headers.items()
-        ]
-        if issubclass(said.get("takes", Body), Query):
-            parameters += [
-                _parameter("query", name, field)
-                for name, field in self._schemas.fields(said["takes"]).items()
-            ]
-        elif "takes" in said:
-            codes |= _READING
-            is_needed = any(field.is_required() for field in said["takes"].model_fields.values())
-            made["requestBody"] = {"required": is_needed, "content": self._content(said["takes"])}
-        if rule.arguments:
-            codes.add("NOT_FOUND")
-        made |= {"parameters": parameters} if parameters else {}
-        made["responses"] = self._success(said["answers"]) | self._refusals(codes)
-        if "If-None-Match" in headers:
-            made["responses"]["200"]["headers"] = header("ETag")
-            made["responses"]["304"] = {"description": "Nothing has changed since that ETag."}
-        made["responses"] = dict(sorted(made["responses"].items()))
-        return made
-
-    def _content(self, model: Any) -> Json:
-        schema = self._schemas.of(model, "validation")
-        return {"application/json": {"schema": schema, "example": self._schemas.example(schema)}}
-
-    def _success(self, model: Any) -> Json:
-        if isinstance(model, str):
-            return {"200": {"description": "It is there.", "content": {model: {"schema": {}}}}}
-        fields = self._schemas.of(model, "serialization")
-        example = self._schemas.example(fields)
-        properties = {"success": {"const": True}, "data": fields}
-        beside = {"type": "object", "properties": properties, "required": list(properties)}
-        content = {
-            "schema": {"allOf": [fields, beside]},
-            "example": {"success": True, **example, "data": example},
-        }
-        described: Json = {"description": inspect.getdoc(model)}
-        return {"200": described | {"content": {"application/json": content}}}
-
-    def _refusals(self, codes: set[str]) -> Json:
-        """Return the refusals by status; one that has its status to itself by its name."""
-        responses: Json = {}
-        for code in (code for code in REFUSALS if code in codes):
-            responses.setdefault(str(REFUSALS[code]["status"]), []).append(code)
-        return {status: self._schemas.response(these) for status, these in responses.items()}
-
-
-def _parameter(where: str, name: str, field: Json, *, required: bool = False) -> Json:
-    schema = {key: value for key, value in field.items() if key not in ("description", "default")}
-    about = {"description": field["description"]} if "description" in field else {}
-    need = {"required": True} if required else {}
-    return {"name": name, "in": where, **need, **about, "schema": schema}
+    if schema.get("type") == "array":
+        return [_example(schema["items"], schemas)]
+    return _example(schema["anyOf"][0], schemas) if "anyOf" in schema else None

@@ -1,11 +1,23 @@
-"""Every code that a refusal can have, for the contract; refusals.json says when each is."""
+"""Every code that a refusal can have; refusals.json says when each is, and shows one."""
 
 import json
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import create_model
 
 from api.contract.response_models import Conflict, FreeTime, OwnConflict, Shape
+from api.serving.errors import FLAT
+
+
+class Refused(Shape):
+    """The answer is no."""
+
+    success: Literal[False]
+    error: str
+    code: str
+    details: None
 
 
 class Shortage(Shape):
@@ -66,7 +78,8 @@ class Assurance(Shape):
     required_aal: str
 
 
-DETAILS: dict[str, Any] = {
+# What each code has as its details; the others have none.
+_DETAILS: dict[str, Any] = {
     "VALIDATION_ERROR": dict[str, str] | None,
     "INSUFFICIENT_CREDITS": Shortage,
     "AUTHORIZATION_ERROR": Assurance | None,
@@ -85,3 +98,18 @@ DETAILS: dict[str, Any] = {
 REFUSALS: dict[str, dict[str, Any]] = json.loads(
     Path(__file__).with_name("refusals.json").read_text()
 )
+
+
+def refusal_model(code: str) -> type[Refused]:
+    """Return the model of the answer with this code."""
+    bases: Any = (Refused, Taken) if code == FLAT else Refused
+    own: Any = {"code": (Literal[code], ...), "details": (_DETAILS.get(code), ...)}
+    made: type[Refused] = create_model(code, __base__=bases, __doc__=REFUSALS[code]["when"], **own)
+    return made
+
+
+def refusal_example(code: str) -> dict[str, Any]:
+    """Return an answer with this code."""
+    said = REFUSALS[code]
+    body = {"success": False, "error": said["error"], "code": code, "details": said["details"]}
+    return body | (said["details"] if code == FLAT else {})

@@ -20,14 +20,20 @@ def register(app: Flask, settings: Settings) -> None:
     app.config["COOKIES"] = cookies.reader(settings)
     app.config["REFUSE_ANONYMOUS"] = settings.refuse_anonymous
     app.config["THERAPIST_AAL"] = settings.therapist_aal
+    app.before_request(_sign_in)
 
 
-def sign_in() -> None:
-    """Verify the request's token and keep it for the calls that are made on its behalf.
+def _sign_in() -> None:
+    """Verify the request's token, and keep it for the calls that are made on its behalf.
+
+    Where the route asks for none (`sign_in`, which it declares with its answers) nothing is done.
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR (an anonymous user, where refused),
     429 RATE_LIMITED; with a cookie 403 ORIGIN_NOT_ALLOWED, 415 UNSUPPORTED_MEDIA_TYPE.
     """
+    view = current_app.view_functions.get(request.endpoint or "")
+    if getattr(view, "sign_in", None) != "token":
+        return
     try:
         token = _token()
         claims: Claims = current_app.extensions["token_verifier"].verify(token)

@@ -8,11 +8,9 @@ import jwt
 from flask import current_app, request
 from jwt.utils import base64url_decode
 
-from api.config import Settings
-from api.contract.requests import not_json
-from api.cookie_settings import CookieSettings
+from api.config import CookieSettings, Settings
 from api.identity.tokens import LEEWAY_SECONDS, each_name_once, header_of
-from api.serving.errors import Refusal
+from api.serving.errors import Refusal, not_json
 
 _PREFIX = "base64-"
 _MAX_BYTES = 16 * 1024  # of a whole cookie; the token in it has its own bound

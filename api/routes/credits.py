@@ -6,12 +6,10 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from api import supabase
+from api.contract.exchange import answer, answers
 from api.contract.response_models import Shape
-from api.contract.responses import answer, answers
-from api.identity import auth
 
 routes = Blueprint("credits", __name__, url_prefix="/api/credits")
-routes.before_request(auth.sign_in)
 
 
 class Lot(Shape):
@@ -52,8 +50,5 @@ class Wallet(Shape):
 @routes.get("/user")
 @answers(Wallet)
 def get_credits() -> Response:
-    """Show the caller's credits: what an approval would see, each lot, and the latest changes.
-
-    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
-    """
+    """Show the caller's credits: what an approval would see, each lot, and the latest changes."""
     return answer(**supabase.call_one("get_credits"))

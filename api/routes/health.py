@@ -4,8 +4,8 @@ import time
 
 from flask import Blueprint, Response, current_app
 
+from api.contract.exchange import answer, answers
 from api.contract.response_models import Shape
-from api.contract.responses import answer, answers
 from api.serving.errors import Refusal
 
 routes = Blueprint("health", __name__)
@@ -29,19 +29,16 @@ class Ready(Alive):
 
 
 @routes.get("/healthz")
-@answers(Alive)
+@answers(Alive, sign_in=None)
 def healthz() -> Response:
     """Say that this process answers."""
     return answer(status="ok")
 
 
 @routes.get("/readyz")
-@answers(Ready)
+@answers(Ready, refuses=["UPSTREAM_UNAVAILABLE"], sign_in=None)
 def readyz() -> Response:
-    """Say that all which approving needs answers too; video is not among it.
-
-    Refusals: 503 UPSTREAM_UNAVAILABLE, whose details tell which part is away.
-    """
+    """Say that all which approving needs answers too; video is not among it."""
     found = _looked_up()
     if set(found.values()) != {"ok"}:
         raise Refusal(503, "UPSTREAM_UNAVAILABLE", "Not everything that is needed answers", found)

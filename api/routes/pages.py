@@ -4,22 +4,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response, send_from_directory
 
-_WEB = Path(__file__).parents[1] / "web"
+from api.serving.headers import PAGE_HEADERS
 
-# Nothing inline, nothing from elsewhere, no markup made of strings; pictures are data in the style
-# sheet. A frame is a video room, whose address is known only when somebody joins: any over TLS,
-# without which browsers lend no camera, or on this machine.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; frame-src https: http://127.0.0.1:* http://localhost:*; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'self'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'"
-)
-PAGE_HEADERS = {
-    "Content-Security-Policy": _POLICY,
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-}
+_WEB = Path(__file__).parents[1] / "web"
 
 routes = Blueprint("screens", __name__)
 

@@ -6,14 +6,12 @@ from flask import Blueprint, Response, g
 from werkzeug.routing import BaseConverter
 
 from api import supabase
-from api.contract.requests import Body, Flag, Integer, Query, Text, read_id, takes
+from api.contract.exchange import Body, Query, answer, answers, read_id, takes
+from api.contract.request_fields import Flag, Integer, Text
 from api.contract.response_models import Approved, Ended, History, Sessions, Terms
-from api.contract.responses import answer, answers
-from api.identity import auth
-from api.routes.join import offer_room, remove_room
+from api.video.rooms import offer_room, remove_room
 
 routes = Blueprint("sessions", __name__, url_prefix="/api/sessions")
-routes.before_request(auth.sign_in)
 
 
 class _SessionId(BaseConverter):
@@ -58,15 +56,19 @@ class Filter(Query):
 
 
 @routes.post("/approve")
-@answers(Approved)
+@answers(
+    Approved,
+    refuses=[
+        "INSUFFICIENT_CREDITS",
+        "SESSION_NOT_FOUND",
+        "SESSION_NOT_PENDING",
+        "TIME_SLOT_CONFLICT",
+        "SESSION_EXPIRED",
+    ],
+)
 @takes(Approval)
 def approve(approval: Approval) -> Response:
-    """Approve a session and pay for it with one credit; repeating it is safe.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 402 INSUFFICIENT_CREDITS,
-    403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING,
-    409 TIME_SLOT_CONFLICT, 410 SESSION_EXPIRED.
-    """
+    """Approve a session and pay for it with one credit; repeating it is safe."""
     session = supabase.call_one("approve_session_and_deduct_credit", **approval.parameters())
     beside = supabase.take(session)
     session["credits_balance_after"] = beside["credits_balance_after"]
@@ -79,10 +81,7 @@ def approve(approval: Approval) -> Response:
 @routes.get("/pending")
 @answers(Sessions)
 def pending() -> Response:
-    """List the sessions that wait for the caller's approval, newest first.
-
-    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
-    """
+    """List the sessions that wait for the caller's approval, newest first."""
     return answer(sessions=supabase.call("list_pending_sessions"))
 
 
@@ -90,10 +89,7 @@ def pending() -> Response:
 @answers(Sessions)
 @takes(Filter)
 def list_sessions(wanted: Filter) -> Response:
-    """List the caller's sessions, from either side, a page at a time.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
-    """
+    """List the caller's sessions, from either side, a page at a time."""
     parameters = wanted.parameters()
     if "p_status" in parameters:
         parameters["p_status"] = parameters["p_status"].split(",")
@@ -101,65 +97,52 @@ def list_sessions(wanted: Filter) -> Response:
 
 
 @routes.get("/<session:session_id>")
-@answers(History)
+@answers(History, refuses=["SESSION_NOT_FOUND"])
 def get_session(session_id: str) -> Response:
-    """Show one of the caller's sessions, with everything that happened to it.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND.
-    """
+    """Show one of the caller's sessions, with everything that happened to it."""
     session = supabase.call_one("get_session", p_session_id=read_id(session_id))
     events = session.pop("events")
     return answer(session=session, events=events)
 
 
 @routes.post("/<session_id>/decline")
-@answers(Ended)
+@answers(Ended, refuses=["SESSION_NOT_FOUND", "SESSION_NOT_PENDING", "SESSION_EXPIRED"])
 @takes(Reason)
 def decline(reason: Reason, session_id: str) -> Response:
-    """Decline a proposed session.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND, 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED.
-    """
+    """Decline a proposed session."""
     found = read_id(session_id)
     return _ended(supabase.call_one("decline_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.post("/<session_id>/cancel")
-@answers(Ended)
+@answers(
+    Ended,
+    refuses=[
+        "SESSION_NOT_FOUND",
+        "SESSION_NOT_CANCELLABLE",
+        "SESSION_NOT_PENDING",
+        "SESSION_EXPIRED",
+    ],
+)
 @takes(Reason)
 def cancel(reason: Reason, session_id: str) -> Response:
-    """Call a session off: withdrawn while it waits, refunded by policy once approved.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND, 409 SESSION_NOT_CANCELLABLE, 409 SESSION_NOT_PENDING,
-    410 SESSION_EXPIRED.
-    """
+    """Call a session off: withdrawn while it waits, refunded by policy once approved."""
     found = read_id(session_id)
     return _ended(supabase.call_one("cancel_session", p_session_id=found, **reason.parameters()))
 
 
 @routes.get("/<session_id>/cancellation")
-@answers(Terms)
+@answers(Terms, refuses=["SESSION_NOT_FOUND"])
 def preview_cancellation(session_id: str) -> Response:
-    """Say whether calling the session off now would refund its credit, and until when.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND.
-    """
+    """Say whether calling the session off now would refund its credit, and until when."""
     return answer(**supabase.call_one("preview_cancellation", p_session_id=read_id(session_id)))
 
 
 @routes.post("/<session_id>/finish")
-@answers(Ended)
+@answers(Ended, refuses=["SESSION_NOT_FOUND", "SESSION_NOT_FINISHABLE"])
 @takes(Outcome)
 def finish(outcome: Outcome, session_id: str) -> Response:
-    """Say, as the therapist, how a session ended.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    404 SESSION_NOT_FOUND, 409 SESSION_NOT_FINISHABLE.
-    """
+    """Say, as the therapist, how a session ended."""
     found = read_id(session_id)
     return _ended(supabase.call_one("finish_session", p_session_id=found, **outcome.parameters()))
 

@@ -8,14 +8,13 @@ from flask import Blueprint, Response, request
 from pydantic import AfterValidator, WithJsonSchema
 
 from api import supabase
-from api.contract.requests import Body, Day, Flag, Instant, Integer, Text, takes
+from api.contract.exchange import Body, answer, answers, takes
+from api.contract.request_fields import Day, Flag, Instant, Integer, Text
 from api.contract.response_models import Conflict, FreeTime, OwnConflict, Person, Session, Shape
-from api.contract.responses import answer, answers
 from api.identity import auth
-from api.routes.join import offer_room
+from api.video.rooms import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
-routes.before_request(auth.sign_in)
 routes.before_request(auth.require_therapist_assurance)
 
 
@@ -61,15 +60,16 @@ class Proposed(Shape):
 
 
 @routes.post("/create-custom-session")
-@answers(Proposed, {"Idempotency-Key": "Any text of yours: same key, same session."})
+@answers(
+    Proposed,
+    headers={"Idempotency-Key": "Any text of yours: same key, same session."},
+    refuses=["TIME_SLOT_CONFLICT", "IDEMPOTENCY_CONFLICT", "NONEXISTENT_LOCAL_TIME"],
+)
 @takes(Proposal)
 def create_custom_session(proposal: Proposal) -> Response:
     """Propose a session to a client; it waits for their approval.
 
     The header Idempotency-Key makes a repeated request safe: same key, same session.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
-    409 TIME_SLOT_CONFLICT, 422 IDEMPOTENCY_CONFLICT, 422 NONEXISTENT_LOCAL_TIME.
     """
     parameters = proposal.parameters()
     if key := request.headers.get("Idempotency-Key"):
@@ -106,8 +106,6 @@ def check_availability(question: Question) -> Response:
     """Say whether a time is free: for the therapist, and for patient_id where it is given.
 
     Where it is not, says what is in the way and suggests free times. Nothing is held.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
     """
     return answer(**supabase.call_one("check_availability", **question.parameters()))
 
@@ -127,8 +125,5 @@ class Clients(Shape):
 @routes.get("/clients")
 @answers(Clients)
 def list_clients() -> Response:
-    """List the clients to whom the therapist may propose sessions.
-
-    Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
-    """
+    """List the clients to whom the therapist may propose sessions."""
     return answer(clients=supabase.call("list_clients"))

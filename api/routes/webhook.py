@@ -13,8 +13,8 @@ from werkzeug.exceptions import NotFound
 
 from api import supabase
 from api.config import Settings
+from api.contract.exchange import answer, answers
 from api.contract.response_models import Shape
-from api.contract.responses import answer, answers
 from api.serving.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -41,10 +41,18 @@ class Recorded(Shape):
 @routes.post("/api/daily/webhook")
 @answers(
     Recorded,
-    {
+    headers={
         "X-Webhook-Timestamp": "When it was sent, in unix seconds or milliseconds.",
         "X-Webhook-Signature": "HMAC-SHA256 of the timestamp, a dot and the body, in base64.",
     },
+    refuses=[
+        "VALIDATION_ERROR",
+        "AUTHENTICATION_ERROR",
+        "NOT_FOUND",
+        "PAYLOAD_TOO_LARGE",
+        "UPSTREAM_UNAVAILABLE",
+    ],
+    sign_in=None,
 )
 def daily() -> Response:
     """Take one of Daily's events, signed by Daily; one that tells us nothing is a success too.
@@ -52,9 +60,6 @@ def daily() -> Response:
     Daily stops after three failures, so only what is worth repeating, or not Daily's, is refused.
     The probe that it sends while a webhook is made is answered unsigned: its secret may be unknown
     until then, and nothing is done.
-
-    Refusals: 400 VALIDATION_ERROR, 401 AUTHENTICATION_ERROR, 404 NOT_FOUND (no secret is set),
-    413 PAYLOAD_TOO_LARGE, 503 UPSTREAM_UNAVAILABLE.
     """
     if current_app.extensions["webhook_secret"] is None:
         raise NotFound

@@ -32,6 +32,11 @@ class Refusal(Exception):
         self.details = details
 
 
+def not_json() -> Refusal:
+    """Make the answer to a body of another kind."""
+    return Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
+
+
 def register(app: Flask) -> None:
     """Answer every failure of the application in the one shape."""
     app.register_error_handler(Refusal, _refused)

@@ -1,4 +1,4 @@
-"""One line of JSON for each request, and a name for it that every line and answer carries."""
+"""What is written down of each request: its name, one line of JSON, and what is counted."""
 
 import logging
 import re
@@ -74,7 +74,9 @@ def _end(response: Response) -> Response:
     # The rule and not the path: a path holds ids, and a query whatever somebody wrote into it.
     route = _CONVERTER.sub("<", request.url_rule.rule) if request.url_rule else "none"
     response.headers["X-Request-Id"] = g.request_id
-    metrics.observe(route, response.status_code, seconds)
+    metrics.REQUESTS.labels(route, response.status_code).observe(seconds)
+    if request.endpoint == "sessions.approve" and request.method == "POST":
+        metrics.APPROVALS.labels(g.get("code", "UNKNOWN")).inc()
     _log.info(
         "request",
         extra={

@@ -1,4 +1,6 @@
-"""Which video provider an installation uses."""
+"""The choice of a video provider."""
+
+from flask import Flask
 
 from api.config import Settings
 from api.video.daily import Daily
@@ -7,5 +9,10 @@ from api.video.provider import VideoProvider
 
 
 def provider(settings: Settings) -> VideoProvider:
-    """The installation's provider: one for the process, shared by its threads."""
+    """Return the installation's provider: one for the process, shared by its threads."""
     return Jitsi(settings) if settings.video_provider == "jitsi" else Daily(settings)
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give the application its provider."""
+    app.extensions["video"] = provider(settings)

@@ -148,9 +148,6 @@ def test_no_barrier_stands_before_who_is_not_signed_in(
     page.goto("/sign-in")
     expect(page.get_by_role("button", name="Dr Tara Adeyemi")).to_be_visible()
     check(page, "signing in")
-    page.goto("/docs")
-    expect(page.get_by_role("heading", name="Refusals")).to_be_visible()
-    check(page, "the contract")
     page.goto("/ui/demo")
     expect(page.locator("credit-balance .sum")).to_be_visible()
     check(page, "side by side", WCAG)  # two people's lists have one name

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 from pydantic import TypeAdapter
 
-from api.contract.exchange import Body, Query
+from api.contract.endpoint import Body, Query
 from api.contract.refusals import REFUSALS, refusal_example, refusal_model
 
 Json = dict[str, Any]

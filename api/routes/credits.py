@@ -6,7 +6,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from api import supabase
-from api.contract.exchange import answer, answers
+from api.contract.endpoint import answer, answers
 from api.contract.response_models import Shape
 
 routes = Blueprint("credits", __name__, url_prefix="/api/credits")

@@ -4,7 +4,7 @@ import time
 
 from flask import Blueprint, Response, current_app
 
-from api.contract.exchange import answer, answers
+from api.contract.endpoint import answer, answers
 from api.contract.response_models import Shape
 from api.serving.errors import Refusal
 

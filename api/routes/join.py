@@ -7,7 +7,7 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from api import supabase
-from api.contract.exchange import Body, answer, answers, read_id, takes
+from api.contract.endpoint import Body, answer, answers, read_id, takes
 from api.contract.response_models import Shape
 from api.video.rooms import enter_room
 

@@ -13,7 +13,7 @@ from prometheus_client import (
 from werkzeug.exceptions import NotFound
 
 from api.config import Settings
-from api.contract.exchange import answers
+from api.contract.endpoint import answers
 from api.serving.errors import Refusal
 
 routes = Blueprint("metrics", __name__)

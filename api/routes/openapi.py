@@ -2,7 +2,7 @@
 
 from flask import Blueprint, Response, current_app, jsonify, request
 
-from api.contract.exchange import answers
+from api.contract.endpoint import answers
 from api.contract.openapi import contract
 
 routes = Blueprint("contract", __name__)

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, g
 from werkzeug.routing import BaseConverter
 
 from api import supabase
-from api.contract.exchange import Body, Query, answer, answers, read_id, takes
-from api.contract.request_fields import Flag, Integer, Text
+from api.contract.endpoint import Body, Query, answer, answers, read_id, takes
+from api.contract.fields import Flag, Integer, Text
 from api.contract.response_models import Approved, Ended, History, Sessions, Terms
 from api.video.rooms import offer_room, remove_room
 

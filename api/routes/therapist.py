@@ -8,8 +8,8 @@ from flask import Blueprint, Response, request
 from pydantic import AfterValidator, WithJsonSchema
 
 from api import supabase
-from api.contract.exchange import Body, answer, answers, takes
-from api.contract.request_fields import Day, Flag, Instant, Integer, Text
+from api.contract.endpoint import Body, answer, answers, takes
+from api.contract.fields import Day, Flag, Instant, Integer, Text
 from api.contract.response_models import Conflict, FreeTime, OwnConflict, Person, Session, Shape
 from api.identity import auth
 from api.video.rooms import offer_room

@@ -13,7 +13,7 @@ from werkzeug.exceptions import NotFound
 
 from api import supabase
 from api.config import Settings
-from api.contract.exchange import answer, answers
+from api.contract.endpoint import answer, answers
 from api.contract.response_models import Shape
 from api.serving.errors import Refusal
 

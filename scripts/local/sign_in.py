@@ -12,7 +12,7 @@ from flask import Blueprint, Flask, Response, jsonify, request, send_from_direct
 from psycopg.rows import dict_row
 
 from api import create_app as create_api
-from api.contract.exchange import answer
+from api.contract.endpoint import answer
 from api.serving.errors import Refusal
 from scripts.local.tokens import mint
 

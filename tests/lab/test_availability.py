@@ -1,55 +1,44 @@
-"""docs/scaling.md names programs that run, and what they rely on sees what it should."""
+"""docs/scaling.md names commands that run, and the check that they rely on sees what it should."""
 
-import importlib
 import re
 import signal
 import subprocess
 from itertools import islice
 from pathlib import Path
 
+import click
 import psutil
 import psycopg
 import pytest
 
+from scripts import ROOT, CommandError
+from scripts.lab import availability
 from scripts.lab.availability import parts
 from scripts.lab.availability.history import Attempt, check
 from scripts.lab.availability.people import People
-from scripts.local import ROOT, StackError, end_at_once
+from scripts.local.processes import end_at_once
 from tests import programs
 
 DOC = (ROOT / "docs" / "scaling.md").read_text()
-FOLDER = ROOT / "scripts" / "lab" / "availability"
-SHARED = {"__init__", "history", "parts", "people"}
-PROGRAMS = {file.stem for file in FOLDER.glob("*.py")} - SHARED
+NAMES = availability.main.list_commands(click.Context(availability.main))
 
 
-@pytest.mark.parametrize("name", sorted(PROGRAMS))
-def test_a_program_says_what_it_does_and_needs(
-    name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    program = importlib.import_module(f"scripts.lab.availability.{name}")
-
-    with pytest.raises(SystemExit, match="0"):
-        program.main(["--help"])
-
-    said = capsys.readouterr().out
-    assert said.startswith(f"usage: python -m scripts.lab.availability.{name} ")
-    assert "It needs " in said
+@pytest.mark.parametrize("name", NAMES)
+def test_a_command_says_what_it_does_and_needs(name: str) -> None:
+    assert "It needs " in programs.run("lab", "availability", name, "--help").stdout
 
 
-def test_the_page_names_every_program_and_only_files_that_exist() -> None:
-    assert set(re.findall(r"-m scripts\.lab\.availability\.(\w+)", DOC)) == PROGRAMS
-    for module in re.findall(r"-m scripts\.([\w.]+)", DOC):
-        path = ROOT / "scripts" / module.replace(".", "/")
-        assert path.with_suffix(".py").exists() or path.is_dir(), module
+def test_the_page_names_every_command_and_only_files_that_exist() -> None:
+    assert len(NAMES) == 4
+    assert re.findall(r"-m scripts lab availability (\w+)", DOC) == NAMES
     for path in re.findall(r"\b((?:sql|scripts|docs)/[\w/]+\.\w+)", DOC):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"\]\(([\w.-]+)\)", DOC):
+    for path in re.findall(r"\]\(([\w.-]+)[)#]", DOC):
         assert (ROOT / "docs" / path).exists(), path
 
 
 def test_a_missing_program_is_named_with_its_package() -> None:
-    with pytest.raises(StackError, match="apt-get install its-package"):
+    with pytest.raises(CommandError, match="apt-get install its-package"):
         parts.program("no-such-program", "its-package")
 
 
@@ -96,16 +85,8 @@ def test_the_check_of_a_history_sees_what_was_lost_and_what_was_taken_twice(
 def test_a_primary_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     picture = tmp_path / "failover.svg"
     run = programs.run(
-        *(
-            "scripts.lab.availability.failover",
-            "--rounds",
-            "1",
-            "--seconds",
-            "1",
-            "--connections",
-            "4",
-        ),
-        *("--without-fsync", "--picture", str(picture)),
+        *("lab", "availability", "failover", "--rounds", 1, "--seconds", 1, "--connections", 4),
+        *("--without-fsync", "--picture", picture),
     )
 
     assert run.returncode == 0, run.stdout + run.stderr

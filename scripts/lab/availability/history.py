@@ -1,4 +1,4 @@
-"""Approvals under way, every attempt recorded; and what the database says of them afterwards."""
+"""Approvals under load: every attempt is recorded, and compared with the database afterwards."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ _PAUSE = 0.05  # before a refused request is repeated
 
 
 @dataclass(frozen=True)
-class Door:
+class Target:
     """Where approvals are asked for: the API, or PostgREST itself."""
 
     url: str
@@ -28,12 +28,12 @@ class Door:
     name: str  # of the session's id in the request
 
     @classmethod
-    def api(cls, url: str) -> "Door":
+    def api(cls, url: str) -> "Target":
         """The product's API."""
         return cls(url, "/api/sessions/approve", "session_id")
 
     @classmethod
-    def postgrest(cls, url: str) -> "Door":
+    def postgrest(cls, url: str) -> "Target":
         """The function, by PostgREST."""
         return cls(url, "/rpc/approve_session_and_deduct_credit", "p_session_id")
 
@@ -65,24 +65,21 @@ class Load:
 
     def __init__(
         self,
-        doors: Sequence[Door],
+        targets: Sequence[Target],
         tokens: Mapping[str, str],
         requests: Iterable[Request],
         connections: int = 8,
-        repeat: bool = True,
     ) -> None:
-        """Name the doors, in turn for each connection, who asks, and for what."""
+        """Name the targets, which the connections take in turn, the clients' tokens, the wishes."""
         self.history: list[Attempt] = []
         self.seconds = 0.0
         self._began = 0.0
-        self._doors = doors
         self._tokens = tokens
         self._requests = iter(requests)
-        self._repeat = repeat
         self._next = threading.Lock()
         self._stop = threading.Event()
         self._threads = [
-            threading.Thread(target=self._ask_on, args=(doors[n % len(doors)],))
+            threading.Thread(target=self._ask_on, args=(targets[n % len(targets)],))
             for n in range(connections)
         ]
 
@@ -109,8 +106,8 @@ class Load:
         good = (one for one in list(self.history) if one.began >= moment and one.acknowledged)
         return min(good, key=lambda one: one.ended, default=None)
 
-    def _ask_on(self, door: Door) -> None:
-        host = urlsplit(door.url).netloc
+    def _ask_on(self, target: Target) -> None:
+        host = urlsplit(target.url).netloc
         connection = http.client.HTTPConnection(host, timeout=_TIMEOUT)
         while not self._stop.is_set():
             with self._next:
@@ -118,20 +115,20 @@ class Load:
             if request is None:
                 break
             while True:
-                attempt = _ask(connection, door, self._tokens[request.client], request)
+                attempt = _ask(connection, target, self._tokens[request.client], request)
                 self.history.append(attempt)
-                if attempt.is_decided or not self._repeat or self._stop.wait(_PAUSE):
+                if attempt.is_decided or self._stop.wait(_PAUSE):
                     break
         connection.close()
 
 
 def _ask(
-    connection: http.client.HTTPConnection, door: Door, token: str, request: Request
+    connection: http.client.HTTPConnection, target: Target, token: str, request: Request
 ) -> Attempt:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     began = time.monotonic()
     try:
-        connection.request("POST", door.path, json.dumps({door.name: request.session}), headers)
+        connection.request("POST", target.path, json.dumps({target.name: request.session}), headers)
         answer = connection.getresponse()
         status, body = answer.status, answer.read()
     except (OSError, http.client.HTTPException) as error:
@@ -156,7 +153,7 @@ def latency(history: Sequence[Attempt]) -> tuple[float, float]:
     return statistics.median(times), times[int(len(times) * 0.99)]
 
 
-def answers(history: Iterable[Attempt]) -> str:
+def kinds_of_answers(history: Iterable[Attempt]) -> str:
     """Say how many answers of each kind there were."""
     kinds = Counter(f"{one.status} {one.code}".strip() for one in history)
     return ", ".join(f"{number} x {kind}" for kind, number in sorted(kinds.items()))
@@ -189,8 +186,8 @@ def check(address: str, history: Iterable[Attempt]) -> list[str]:
     return wrong
 
 
-def done_in_silence(history: Iterable[Attempt], code: str) -> int:
-    """Count the sessions approved by attempts all of which were answered with this code."""
+def done_without_acknowledgement(history: Iterable[Attempt], code: str) -> int:
+    """Count the sessions that were approved though every attempt was answered with this code."""
     attempts: dict[str, list[Attempt]] = defaultdict(list)
     for one in history:
         attempts[one.request.session].append(one)

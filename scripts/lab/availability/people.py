@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import psycopg
 
-from scripts.local import database, tokens
+from scripts.local import tokens
+from scripts.operate import psql
 
 SECRET = "a-secret-that-only-this-measurement-knows"  # noqa: S105 - of a server that ends with it
 ISSUER = "http://127.0.0.1/auth/v1"
@@ -16,7 +17,7 @@ _SESSION = "00000000-0000-4000-a000-"
 
 @dataclass(frozen=True)
 class Request:
-    """A session that waits, and whose it is."""
+    """A session that waits for approval, and its client."""
 
     session: str
     client: str
@@ -24,7 +25,7 @@ class Request:
 
 @dataclass(frozen=True)
 class People:
-    """So many clients, each with lots of credits, and the sessions that wait for them in turn."""
+    """Clients, each with lots of credits, and sessions that wait for the clients in turn."""
 
     clients: int
     sessions: int
@@ -34,7 +35,7 @@ class People:
 
     def install(self, address: str) -> None:
         """Install the product into an empty database, with these people and sessions."""
-        database.apply(address, [database.SUPABASE, database.STARTER, database.INSTALL])
+        psql.apply(address, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
         with psycopg.connect(address, autocommit=True) as db:
             self.add(db)
 
@@ -58,8 +59,8 @@ class People:
             (self.credits_a_lot, self.lots),
         )
         with db.transaction():
-            # Without triggers: that these sessions were proposed is not what is measured. Each has
-            # an hour to itself, so that all calendars have room.
+            # Without triggers: proposing is not measured. Each session has an hour of its own, so
+            # that no calendar is full.
             db.execute("set local session_replication_role = replica")
             db.execute(
                 "insert into public.sessions (id, user_id, therapist_id, created_by, status, title,"
@@ -90,9 +91,9 @@ class People:
             )
         db.execute("vacuum analyze")
 
-    def requests(self, first: int = 0, last: int | None = None) -> Iterator[Request]:
+    def requests(self, first: int = 0) -> Iterator[Request]:
         """Name the waiting sessions, in turn."""
-        for n in range(first, self.sessions if last is None else last):
+        for n in range(first, self.sessions):
             yield Request(f"{_SESSION}{n:012}", client_id(n % self.clients))
 
     def tokens(self) -> dict[str, str]:

@@ -1,5 +1,4 @@
-"""What can go wrong with an answer, on demand: the faults that a test asks for, and the WSGI layer
-that commits them."""
+"""Faults of the stand-in's answers, which tests ask for, and the WSGI layer that makes them."""
 
 import socket
 import struct
@@ -71,20 +70,20 @@ class Faults:
             self._waiting.append(fault)
 
     def reset(self) -> None:
-        """Forget the counts and the faults, and let go of every request that is held."""
+        """Forget the counts and the faults, and let every delayed request go on."""
         self.clear()
         with self._lock:
             self._counts.clear()
 
     def clear(self) -> None:
-        """Spoil nothing more, and let go of every request that is held."""
+        """Spoil nothing more, and let every delayed request go on."""
         with self._lock:
             self._waiting.clear()
             self._released.set()
             self._released = threading.Event()
 
     def overview(self) -> dict[str, Any]:
-        """How many requests came, by method and path, and how many faults are still to come."""
+        """Return the number of requests by method and path, and of faults still to come."""
         with self._lock:
             left = sum(fault.times for fault in self._waiting)
             return {"counts": dict(self._counts), "faults_left": left}
@@ -110,16 +109,16 @@ class Faults:
         if fault.fault == "latency":
             released.wait(fault.seconds)
             return self._app(environ, start_response)
-        wire: socket.socket = environ["werkzeug.socket"]
+        connection: socket.socket = environ["werkzeug.socket"]
         if fault.fault != "reset":
             for piece in self._pieces(environ, fault.fault):
-                wire.sendall(piece)
+                connection.sendall(piece)
                 if fault.fault.startswith("drip") and released.wait(fault.seconds):
                     break
         if fault.fault in ("reset", "answer_lost"):
-            _reset(wire)
+            _reset(connection)
         else:
-            wire.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
         raise ConnectionAbortedError  # tells the server that there is nothing left to say
 
     def _take(self, method: str, path: str) -> tuple[Fault | None, threading.Event]:
@@ -135,7 +134,7 @@ class Faults:
             return None, self._released
 
     def _pieces(self, environ: "WSGIEnvironment", fault: str) -> Iterator[bytes]:
-        """Do what was asked, and give as much of the answer as the fault lets through."""
+        """Do what was asked, and yield the part of the answer that the fault lets through."""
         chunks, status, headers = run_wsgi_app(self._app, environ, buffered=True)
         body = b"".join(chunks)
         lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in headers)]
@@ -149,7 +148,7 @@ class Faults:
             yield from (head[at : at + 1] for at in range(len(head)))
 
 
-def _reset(wire: socket.socket) -> None:
+def _reset(connection: socket.socket) -> None:
     """Close so that the other side sees a reset and not an end."""
-    wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    socket.close(wire.detach())
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    socket.close(connection.detach())

@@ -154,7 +154,7 @@ function refresh() {
   at("camera").setAttribute("aria-pressed", String(own("video") !== null && !camera));
 }
 
-// The call. Whoever came later offers, so that both never offer at once.
+// The call. The page that came later offers, so that both never offer at once.
 
 async function meet(person) {
   if (seat === null || person?.number === other?.number) return;

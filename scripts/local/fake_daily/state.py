@@ -1,6 +1,5 @@
-"""The rooms of the stand-in, their tokens, and the people in them; all of it in memory."""
+"""The rooms of the stand-in and the people in them, in memory."""
 
-import re
 import secrets
 import threading
 import time
@@ -11,67 +10,27 @@ from uuid import NAMESPACE_DNS, uuid4, uuid5
 
 import jwt
 
-SEAT_GRACE = 10.0  # seconds that a page may be silent before its seat is given away
+from scripts.local.fake_daily.rules import (
+    CLAIMS,
+    ROOM_DEFAULTS,
+    ApiError,
+    Json,
+    Refused,
+    changed,
+    checked_room,
+    checked_token,
+    invalid,
+    not_found,
+    require_in_time,
+)
+
+SEAT_GRACE = 10.0  # seconds without a poll after which a page loses its seat
 SEATS = 2  # the page is a call between two people, whatever a room would allow
-
-NAME = re.compile(r"[A-Za-z0-9_-]{1,128}")
-ROOM_DEFAULTS: dict[str, int | bool | None] = {
-    "nbf": None,
-    "exp": None,
-    "max_participants": None,
-    "eject_after_elapsed": None,
-    "eject_at_room_exp": False,
-    "enable_knocking": False,
-    "enable_screenshare": True,
-    "enable_chat": False,
-    "enforce_unique_user_ids": False,
-    "start_audio_off": False,
-    "start_video_off": False,
-}
-CLAIMS = {  # what a token's properties are called inside the token
-    "room_name": "r",
-    "user_id": "ud",
-    "user_name": "u",
-    "is_owner": "o",
-    "nbf": "nbf",
-    "exp": "exp",
-    "eject_at_token_exp": "ejt",
-}
-_TEXT, _FLAG, _SECONDS = (str, "a string"), (bool, "a boolean"), (int, "an integer")
-_TOKEN_TYPES = {
-    "room_name": _TEXT,
-    "user_id": _TEXT,
-    "user_name": _TEXT,
-    "is_owner": _FLAG,
-    "nbf": _SECONDS,
-    "exp": _SECONDS,
-    "eject_at_token_exp": _FLAG,
-}
-
-Json = dict[str, Any]
-
-
-class ApiError(Exception):
-    """A refusal of the REST API: Daily's stable `error` word, and `info` for people."""
-
-    def __init__(self, status: int, error: str, info: str | None = None, **more: object) -> None:
-        super().__init__(error)
-        self.status = status
-        self.body = {"error": error, **({"info": info} if info else {}), **more}
-
-
-class Refused(Exception):
-    """Why a page may not come in: a code for programs, a sentence for people."""
-
-    def __init__(self, code: str, sentence: str, opens_at: int | None = None) -> None:
-        super().__init__(code)
-        self.sentence = sentence
-        self.body = {"code": code, "sentence": sentence, "opens_at": opens_at}
 
 
 @dataclass
 class Seat:
-    """One page in a room. Its id is known to that page alone; its number, to the others."""
+    """One page in a room. Only that page knows its id; the others know its number."""
 
     id: str
     number: int
@@ -98,15 +57,15 @@ class Room:
     next_number: int = 1
 
     def setting(self, name: str) -> Any:
-        """The property as set, or Daily's default."""
+        """Return the property as it was set, or Daily's default."""
         return self.config.get(name, ROOM_DEFAULTS[name])
 
     def is_over(self) -> bool:
-        """True from `exp` on: nobody comes in, and the API knows the room no more."""
+        """Whether `exp` has passed: then the room lets no page in, and the API does not know it."""
         return self.setting("exp") is not None and time.time() >= self.setting("exp")
 
 
-class House:
+class Rooms:
     """Every room of one domain, safe to use from many threads."""
 
     def __init__(self, api_key: str, domain: str, base_url: str) -> None:
@@ -122,19 +81,19 @@ class House:
 
     def create(self, body: Json) -> Json:
         """Make a room. Refusals: 400 for a taken name, and for what Daily would not take."""
-        name, privacy, config = _checked_room(body, privacy="public")
+        name, privacy, config = checked_room(body, privacy="public")
         with self._lock:
             if name is None:
                 name = secrets.token_urlsafe(12)
             if name in self._rooms and not self._rooms[name].is_over():
-                raise _invalid(f"a room named {name} already exists")
+                raise invalid(f"a room named {name} already exists")
             created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
             self._rooms[name] = Room(
                 id=str(uuid4()),
                 name=name,
                 privacy=privacy,
                 created_at=created_at.replace("+00:00", "Z"),
-                config=_set({}, config),
+                config=changed({}, config),
             )
             return self._described(self._rooms[name])
 
@@ -142,8 +101,8 @@ class House:
         """Set some properties of a room, or its privacy. Refusals: 404, 400."""
         with self._lock:
             room = self._standing(name)
-            _, room.privacy, config = _checked_room({**body, "name": name}, privacy=room.privacy)
-            room.config = _set(room.config, config)
+            _, room.privacy, config = checked_room({**body, "name": name}, privacy=room.privacy)
+            room.config = changed(room.config, config)
             return self._described(room)
 
     def read(self, name: str) -> Json:
@@ -152,11 +111,11 @@ class House:
             return self._described(self._standing(name))
 
     def delete(self, name: str) -> Json:
-        """Delete a room; whoever is in it is put out. Refusal: 404, with deleted if it was over."""
+        """Delete a room and put out the people in it. Refusal: 404, with deleted if it was over."""
         with self._lock:
             room = self._rooms.pop(name, None)
             if room is None:
-                raise _not_found(name)
+                raise not_found(name)
             for seat in list(room.seats):
                 self._put_out(seat, "closed")
             if room.is_over():
@@ -164,16 +123,18 @@ class House:
             return {"deleted": True, "name": name}
 
     def listed(self, limit: str = "100", starting_after: str = "", ending_before: str = "") -> Json:
-        """Describe a page of the rooms that are not over, newest first: the one that begins after
-        a room, or the one that ends before it, or before what is OLDEST. Refusal: 400."""
+        """Describe a page of the rooms that are not over, newest first. Refusal: 400.
+
+        The page begins after a room, or ends before a room, or before the end, which is OLDEST.
+        """
         with self._lock:
             rooms = [room for room in reversed(self._rooms.values()) if not room.is_over()]
             places = {room.id: place for place, room in enumerate(rooms)} | {"OLDEST": len(rooms)}
             cursor = starting_after or ending_before
             if not limit.isdecimal() or not 1 <= int(limit) <= 100:
-                raise _invalid("limit must be 1 to 100")
+                raise invalid("limit must be 1 to 100")
             if (starting_after and ending_before) or (cursor and cursor not in places):
-                raise _invalid("starting_after or ending_before must be a room's id")
+                raise invalid("starting_after or ending_before must be a room's id")
             begin = places[starting_after] + 1 if starting_after else 0
             if ending_before:
                 begin = max(0, places[ending_before] - int(limit))
@@ -183,17 +144,7 @@ class House:
 
     def issue(self, body: Json) -> Json:
         """Sign a meeting token; the room need not exist. Refusal: 400."""
-        properties = body.get("properties", {})
-        if not isinstance(properties, dict):
-            raise _invalid("properties must be an object")
-        for name, value in properties.items():
-            if name not in _TOKEN_TYPES:
-                raise _invalid(f"unknown property '{name}'")
-            if type(value) is not _TOKEN_TYPES[name][0]:
-                raise _invalid(f"property '{name}' must be {_TOKEN_TYPES[name][1]}")
-        if len(properties.get("user_id", "")) > 36:
-            raise _invalid("property 'user_id' is longer than 36 characters")
-        claims = {CLAIMS[name]: value for name, value in properties.items()}
+        claims = checked_token(body)
         claims |= {"d": self.domain_id, "iat": int(time.time())}
         return {"token": jwt.encode(claims, self.api_key, "HS256")}
 
@@ -201,16 +152,18 @@ class House:
         """Read a meeting token back. Refusal: 400 if not ours, over or not yet valid."""
         try:
             claims = self._claims(token)
-            _in_time(claims.get("nbf"), claims.get("exp"))
+            require_in_time(claims.get("nbf"), claims.get("exp"))
         except Refused as refusal:
-            raise _invalid(refusal.sentence) from None
+            raise invalid(refusal.sentence) from None
         return {name: claims[claim] for name, claim in CLAIMS.items() if claim in claims}
 
     # The page.
 
     def join(self, name: str, token: str | None) -> Json:
-        """Take a seat in a room. Refused: no_room, no_token, bad_token, other_room, not_yet_open,
-        expired, full."""
+        """Take a seat in a room.
+
+        Refused: no_room, no_token, bad_token, other_room, not_yet_open, expired, full.
+        """
         with self._lock:
             self._sweep()
             room = self._rooms.get(name)
@@ -223,8 +176,8 @@ class House:
             claims = self._claims(token) if token is not None else {}
             if claims.get("r", name) != name:
                 raise Refused("other_room", "This link is for another room.")
-            _in_time(claims.get("nbf"), claims.get("exp"))
-            _in_time(room.setting("nbf"), room.setting("exp"))
+            require_in_time(claims.get("nbf"), claims.get("exp"))
+            require_in_time(room.setting("nbf"), room.setting("exp"))
             if room.setting("enforce_unique_user_ids") and claims.get("ud"):
                 for seat in [seat for seat in room.seats if seat.user_id == claims["ud"]]:
                     self._put_out(seat, "elsewhere")
@@ -248,7 +201,7 @@ class House:
             return {"seat": seat.id, "me": me, "start_off": start_off}
 
     def poll(self, seat_id: str, after: int) -> Json:
-        """Who else is here, and the messages after the first `after`; or why it has ended."""
+        """Return who else is here and the messages after the first `after`, or why it has ended."""
         with self._lock:
             self._sweep()
             seat = self._seats.get(seat_id)
@@ -300,7 +253,7 @@ class House:
     def _standing(self, name: str) -> Room:
         room = self._rooms.get(name)
         if room is None or room.is_over():
-            raise _not_found(name)
+            raise not_found(name)
         return room
 
     def _described(self, room: Room) -> Json:
@@ -329,7 +282,7 @@ class House:
         return claims
 
     def _sweep(self) -> None:
-        """Free the seats of pages that fell silent, and of people whose time is up."""
+        """Free the seats of pages that poll no more, and of people whose time is up."""
         silent = time.monotonic() - SEAT_GRACE
         for seat in list(self._seats.values()):
             ejects = seat.room.setting("eject_at_room_exp") and seat.room.is_over()
@@ -342,46 +295,3 @@ class House:
         seat.ended = seat.ended or reason
         if seat in seat.room.seats:
             seat.room.seats.remove(seat)
-
-
-def _in_time(nbf: int | None, exp: int | None) -> None:
-    if exp is not None and time.time() >= exp:
-        raise Refused("expired", "This session is over.")
-    if nbf is not None and time.time() < nbf:
-        raise Refused("not_yet_open", "It is too early to come in.", opens_at=nbf)
-
-
-def _checked_room(body: Json, privacy: str) -> tuple[str | None, str, Json]:
-    for key in body:
-        if key not in ("name", "privacy", "properties"):
-            raise _invalid(f"unknown parameter '{key}'")
-    name, privacy = body.get("name"), body.get("privacy", privacy)
-    properties = body.get("properties", {})
-    if name is not None and (not isinstance(name, str) or not NAME.fullmatch(name)):
-        raise _invalid("invalid room name: use letters, digits, - and _, at most 128 of them")
-    if privacy not in ("public", "private"):
-        raise _invalid("privacy must be public or private")
-    if not isinstance(properties, dict):
-        raise _invalid("properties must be an object")
-    for key, value in properties.items():
-        if key not in ROOM_DEFAULTS:
-            raise _invalid(f"unknown property '{key}'")
-        expected = bool if isinstance(ROOM_DEFAULTS[key], bool) else int
-        if type(value) is not expected or (expected is int and value < 1):
-            raise _invalid(f"property '{key}' must be a {expected.__name__}")
-    return name, privacy, properties
-
-
-def _set(config: Json, changes: Json) -> Json:
-    """The properties after a change; what is Daily's default is left out."""
-    return {
-        key: value for key, value in {**config, **changes}.items() if value != ROOM_DEFAULTS[key]
-    }
-
-
-def _invalid(info: str) -> ApiError:
-    return ApiError(400, "invalid-request-error", info)
-
-
-def _not_found(name: str) -> ApiError:
-    return ApiError(404, "not-found", f"room {name} not found")

@@ -1,5 +1,7 @@
-# The API in a container: exact packages by their hashes, not root, nothing written outside /tmp.
-# docker build -t session-approval-api .          (BASE is any image with python3 3.11 or newer and its venv)
+# The API and the operators' commands in a container: exact packages by their hashes, not root, nothing written
+# outside /tmp. BASE is any image with python3 3.11 or newer and its venv.
+# docker build -t session-approval-api .
+# docker run --rm --env-file .env session-approval-api python -m scripts doctor
 ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS packages
@@ -13,6 +15,8 @@ COPY --from=packages /venv /venv
 WORKDIR /srv
 COPY gunicorn.conf.py ./
 COPY api api
+COPY sql sql
+COPY scripts scripts
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PORT=8000
 USER 10001:10001
 EXPOSE 8000

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 
 from scripts.local import LOCAL
+from scripts.local.postgres import WHEEL_BIN
 from tests import actors
 from tests.actors import Connection, Person
 from tests.servers import Server, running_server
@@ -23,7 +24,7 @@ _SERVER = pytest.StashKey[Server]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let a run be short: python -m scripts.develop.servers asks for one test of each file."""
+    """Let a run be short: python -m scripts servers asks for one test of each file."""
     parser.addoption("--each", type=int, metavar="N", help="run the first N tests of each file")
 
 
@@ -61,6 +62,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the server before the header, so that the header can say which one it is."""
+    # The tests' psql is the embedded one: psycopg's addresses say what an older psql does not know.
+    os.environ["PATH"] = f"{WHEEL_BIN}{os.pathsep}{os.environ['PATH']}"
     if config.option.collectonly or config.option.help or _distributes(config):
         return
     lent = ExitStack()

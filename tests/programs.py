@@ -1,24 +1,24 @@
-"""The programs of this project, as somebody runs them at a prompt."""
+"""The project's commands, as somebody runs them at a prompt."""
 
 import subprocess
 import sys
 from collections.abc import Mapping
 
-from scripts.local import ROOT
+from scripts import ROOT
+from scripts.local.processes import environment
 
 
 def run(
-    module: str,
     *arguments: object,
     env: Mapping[str, str] | None = None,
     said: str | None = None,
     timeout: float = 120,
 ) -> subprocess.CompletedProcess[str]:
-    """Run python -m module from the project's root to its end, and return what it printed."""
+    """Run python -m scripts with these arguments and settings, and return what it printed."""
     return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)],
+        [sys.executable, "-m", "scripts", *map(str, arguments)],
         cwd=ROOT,
-        env=env,
+        env=environment(**(env or {})),
         input=said,
         capture_output=True,
         text=True,

@@ -12,8 +12,10 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from scripts.local import LOCAL, ROOT, StackError, database
+from scripts import ROOT, CommandError
+from scripts.local import LOCAL
 from scripts.local.postgres import EmbeddedPostgres, programs
+from scripts.operate import psql
 
 # Tests throw their databases away: nothing has to survive a crash of the machine.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -119,7 +121,7 @@ def _embedded() -> Iterator[EmbeddedPostgres]:
         kept = EmbeddedPostgres(folder, bin_dir=bin_dir, config=_FAST)
         try:
             kept.start()
-        except StackError as error:
+        except CommandError as error:
             if "is in use" not in str(error):
                 raise
             continue
@@ -147,7 +149,7 @@ def _prepared(backend: str, address: str) -> Server:
         for stale in templates:
             server.drop(stale)
         making = server.create(f"{server.template}_making", "template0")
-        database.apply(making, [database.SUPABASE, database.STARTER, database.INSTALL])
+        psql.apply(making, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
         server.execute(
             sql.SQL("alter database {} rename to {}").format(
                 sql.Identifier(f"{server.template}_making"), sql.Identifier(server.template)

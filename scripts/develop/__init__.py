@@ -1,0 +1,1 @@
+"""For developers: the contract, the pictures, other servers, the audit."""

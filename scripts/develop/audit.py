@@ -1,42 +1,45 @@
 """Ask whether a known vulnerability touches what a deployment installs: requirements.lock."""
 
-import argparse
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.local import ROOT
+import click
+
+from scripts import ROOT
 
 LOCK = ROOT / "requirements.lock"
 _SECONDS = 120
 
 
-def main() -> int:
-    """Print what was found: 0 when nothing was or nobody could be asked, 1 when something was."""
-    parser = argparse.ArgumentParser(prog="make audit", description=__doc__)
-    parser.add_argument("--lock", type=Path, default=LOCK, help="another file (%(default)s)")
-    parser.add_argument(
-        "--strict", action="store_true", help="exit with 2 where the advisories cannot be reached"
-    )
-    given = parser.parse_args()
+@click.command(help=__doc__)
+@click.option(
+    "--lock",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    default=LOCK,
+    help="Another file.  [default: requirements.lock]",
+)
+@click.option("--strict", is_flag=True, help="Exit with 2 where no advisories can be had.")
+def main(lock: Path, strict: bool) -> int:
+    """Print the verdict: 1 when a package is affected, else 0."""
     command = [sys.executable, "-m", "pip_audit", "--format", "json", "--progress-spinner", "off"]
-    command += ["--requirement", str(given.lock), "--require-hashes", "--disable-pip"]
+    command += ["--requirement", str(lock), "--require-hashes", "--disable-pip"]
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
-        said, code = report(ran.stdout, ran.stderr)
+        verdict, code = report(ran.stdout, ran.stderr)
     except subprocess.TimeoutExpired:
-        said, code = f"NOT AUDITED: no answer within {_SECONDS} s", 2
-    print(said)
-    return code if given.strict or code != 2 else 0
+        verdict, code = f"NOT AUDITED: no answer within {_SECONDS} s", 2
+    print(verdict)
+    return code if strict or code != 2 else 0
 
 
 def report(out: str, error: str) -> tuple[str, int]:
-    """Say what pip-audit's answer comes to, with 0 for clean, 1 for affected, 2 for not known.
+    """Return pip-audit's verdict in words, and 0 for clean, 1 for affected, 2 for not known.
 
-    A package that the source of the advisories does not know is one about which nothing was said:
-    pip-audit alone calls that clean.
+    A package that the source of the advisories does not know is not clean: nothing was said about
+    it. pip-audit alone calls it clean.
     """
     try:
         packages: list[dict[str, Any]] = json.loads(out)["dependencies"]
@@ -44,10 +47,10 @@ def report(out: str, error: str) -> tuple[str, int]:
         last = (error.strip().splitlines() or ["pip-audit said nothing"])[-1]
         return f"NOT AUDITED: the advisories cannot be reached ({last[:200]})", 2
     affected = [
-        f"{package['name']} {package['version']}: {found['id']}"
-        + f", mended in {', '.join(found['fix_versions']) or 'no release yet'}"
+        f"{package['name']} {package['version']}: {advisory['id']}"
+        + f", mended in {', '.join(advisory['fix_versions']) or 'no release yet'}"
         for package in packages
-        for found in package.get("vulns", [])
+        for advisory in package.get("vulns", [])
     ]
     unknown = [package["name"] for package in packages if "skip_reason" in package]
     if affected:
@@ -59,7 +62,3 @@ def report(out: str, error: str) -> tuple[str, int]:
             2,
         )
     return f"{len(packages)} packages, no known vulnerability", 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,11 @@
-"""Make sure that the browser tests have a Chromium, where this machine lets us install one."""
+"""Install a Chromium for the browser tests, where there is none and this machine allows it."""
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
+
+import click
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -14,13 +15,11 @@ def find() -> str | None:
     return next((path for path in map(shutil.which, _NAMES) if path), None)
 
 
-def main() -> int:
-    """Install Debian's chromium if there is none; where that cannot be, say so and go on."""
-    argparse.ArgumentParser(
-        prog="python -m scripts.develop.browser", description=__doc__
-    ).parse_args()
+@click.command(help=__doc__)
+def main() -> None:
+    """Install Debian's chromium; where that cannot be, say so and go on."""
     if find():
-        return 0
+        return
     root = [] if os.geteuid() == 0 else ["sudo", "-n"]
     apt = shutil.which("apt-get")
     if apt and not subprocess.run([*root, "true"], capture_output=True, check=False).returncode:
@@ -33,8 +32,3 @@ def main() -> int:
             "NO BROWSER: the browser tests will be skipped. Install Chromium to run them.",
             file=sys.stderr,
         )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

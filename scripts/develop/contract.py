@@ -1,15 +1,15 @@
-"""Write the HTTP contract anew: docs/openapi.json, and its types for TypeScript beside it."""
+"""Write the HTTP contract again: docs/openapi.json, and its types for TypeScript."""
 
-import argparse
 import json
 import subprocess
-import sys
 from typing import Any
+
+import click
 
 from api import create_app
 from api.config import load_settings
 from api.contract.openapi import contract
-from scripts.local import ROOT, StackError
+from scripts import ROOT, CommandError
 from scripts.local.npm import fetched, npm
 
 DOCUMENT = ROOT / "docs" / "openapi.json"
@@ -34,7 +34,7 @@ def types() -> str:
     command = [*npm(), "exec", "--prefix", str(program.parents[2]), "--", program.name]
     made = subprocess.run(command, input=bare, capture_output=True, text=True, check=False)
     if made.returncode != 0:
-        raise StackError(f"openapi-typescript could not read it:\n{made.stderr.strip()}")
+        raise CommandError(f"openapi-typescript could not read it:\n{made.stderr.strip()}")
     return made.stdout
 
 
@@ -47,19 +47,8 @@ def _without_examples(part: Any) -> Any:
     return {name: _without_examples(one) for name, one in kept.items()}
 
 
-def main() -> int:
-    """Write both, or say why not."""
-    argparse.ArgumentParser(
-        prog="python -m scripts.develop.contract", description=__doc__
-    ).parse_args()
+@click.command(help=__doc__)
+def main() -> None:
+    """Write both."""
     DOCUMENT.write_text(document())
-    try:
-        TYPES.write_text(types())
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    TYPES.write_text(types())

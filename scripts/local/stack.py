@@ -2,24 +2,25 @@
 
 import os
 import secrets
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-import httpx
 import psutil
 import psycopg
 
-from scripts.local import ROOT, StackError, database, free_port, hold_port, require_free
+from scripts import CommandError
+from scripts.local import api_server, free_port, hold_port, require_free
+from scripts.local.fake_daily.command import command_line
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST, binary
+from scripts.local.processes import Process, answers, environment
+from scripts.operate import psql
 
 DATABASE = "session_approval"
-_START_SECONDS = 30.0
+DAILY_KEY = "local-daily-key"
 _PUBLISHABLE_KEY = "sb_publishable_local"
+_PATIENCE = 10.0  # seconds for a part to end
 
 Progress = Callable[[str], None]
 
@@ -33,7 +34,7 @@ class Stack:
         self.progress = progress
         self._pids = folder / "pids"
         self._ended = ExitStack()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: list[Process] = []
         self.postgres = EmbeddedPostgres(folder / "postgres")
         self.rest: PostgREST | None = None
         self.api_url = ""
@@ -46,7 +47,7 @@ class Stack:
         return self.postgres.uri(DATABASE)
 
     def __enter__(self) -> "Stack":
-        """Start everything, or end what has started and raise StackError."""
+        """Start everything, or end what has started and raise CommandError."""
         try:
             self._start()
         except BaseException:
@@ -60,34 +61,21 @@ class Stack:
 
     def ended_part(self) -> str | None:
         """Name a part that has stopped by itself, None while all run."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
-                return f"{name} stopped by itself; its log is {self._log(name)}"
+        for process in self._processes:
+            if process.popen.poll() is not None:
+                return f"{process.log.stem} stopped by itself; its log is {process.log}"
         return None
 
-    def environment(self) -> dict[str, str]:
-        """Return the API's environment: .env.example's variables, with local values."""
+    def settings(self) -> dict[str, str]:
+        """Return the API's settings, with local values."""
         return {
-            **os.environ,
             "SUPABASE_URL": self.rest_url,
             "SUPABASE_REST_URL": self.rest_url,
             "SUPABASE_PUBLISHABLE_KEY": _PUBLISHABLE_KEY,
             "SUPABASE_JWT_SECRET": self.jwt_secret(),
-            "DAILY_API_KEY": "local-daily-key",
+            "DAILY_API_KEY": DAILY_KEY,
             "DAILY_API_URL": f"{self.daily_url}/v1",
-            "DATABASE_URL": self.database_url,
-            # Set, so that a developer's .env cannot mix a real project's values in.
-            "DAILY_WEBHOOK_SECRET": "",
-            "SUPABASE_SECRET_KEY": "",
-            "VIDEO_PROVIDER": "",
-            "SUPABASE_JWKS_URL": "",
-            "SUPABASE_JWT_ISSUER": "",
-            "DAILY_DOMAIN_ID": "",
-            "REFUSE_ANONYMOUS": "",
-            "THERAPIST_AAL": "",
-            "COOKIE_AUTH": "",
-            "RATE_LIMIT": "",
-            "RATE_LIMIT_STORAGE_URL": "",
+            "DATABASE_URL": self.database_url,  # the local sign-in reads the people there
         }
 
     def jwt_secret(self) -> str:
@@ -109,7 +97,7 @@ class Stack:
         self.progress("Postgres")
         self.postgres.start()
         self._ended.callback(self.postgres.stop)
-        self._end_leftovers()  # Postgres is ours now, so whoever started these is gone
+        self._end_leftovers()  # Postgres is ours now, so the process that started these is gone
         self._prepare_database()
 
         self.progress("PostgREST")
@@ -126,26 +114,16 @@ class Stack:
         self.rest_url = self.rest.url
 
         self.progress("Daily's stand-in")
-        port = self.daily_url.rpartition(":")[2]
-        self._spawn(
-            "daily",
-            [
-                *(sys.executable, "-m", "scripts.local.fake_daily", "--port", port),
-                *("--api-key", "local-daily-key", "--domain", "local"),
-            ],
-            f"{self.daily_url}/control/requests",
-        )
+        port = int(self.daily_url.rpartition(":")[2])
+        command = command_line(port, DAILY_KEY, "local")
+        daily = Process(command, self._log("daily"), environment())
+        self._keep(daily, f"{self.daily_url}/control/requests")
 
         self.progress("API and screens")
         self.api_url = f"http://127.0.0.1:{api_port}"
-        self._spawn(
-            "api",
-            [
-                *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{api_port}"),
-                "scripts.local.sign_in:create_app()",
-            ],
-            f"{self.api_url}/healthz",
-        )
+        app = "scripts.local.sign_in:create_app()"
+        api = api_server.start(api_port, self._log("api"), app, **self.settings())
+        self._keep(api, f"{self.api_url}/healthz")
         (self.folder / "api-url").write_text(self.api_url)  # make token asks there
 
     def _prepare_database(self) -> None:
@@ -156,41 +134,24 @@ class Stack:
             if known is None:
                 self.progress("the database's tables and functions")
                 connection.execute(f"create database {DATABASE}")
-        database.apply(
-            self.database_url,
-            [database.SUPABASE, database.STARTER, database.INSTALL, database.DEMO],
-        )
+        psql.apply(self.database_url, [psql.SUPABASE, psql.STARTER, psql.INSTALL, psql.DEMO])
         with psycopg.connect(self.database_url) as connection:
             connection.execute(
                 "update session_approval.settings set video_base_url = %s", (self.daily_url,)
             )
 
-    def _spawn(self, name: str, command: list[str], answers_at: str) -> None:
-        with self._log(name).open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env=self.environment(),
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        self._processes[name] = process
-        self._ended.callback(_end, process)
-        self._remember(process.pid)
-        deadline = time.monotonic() + _START_SECONDS
-        while not _answers(answers_at):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = self._log(name).read_text(errors="replace")[-2000:]
-                raise StackError(f"{name} did not start; its log {self._log(name)} ends:\n{tail}")
-            time.sleep(0.05)
+    def _keep(self, process: Process, answers_at: str) -> None:
+        """Wait until a part answers, and end it together with the stack."""
+        self._processes.append(process)
+        self._ended.callback(process.stop, patience=_PATIENCE)
+        self._remember(process.popen.pid)
+        process.wait_until(lambda: answers(answers_at))
 
     def _log(self, name: str) -> Path:
         return self.folder / f"{name}.log"
 
     def _remember(self, pid: int | None) -> None:
-        """Note a process, by its pid and its start, for the case that we are killed before it."""
+        """Note a process by its pid and its start, in case this process is killed before it."""
         with self._pids.open("a") as file:
             file.write(f"{pid} {psutil.Process(pid).create_time()}\n")
 
@@ -212,27 +173,11 @@ def _port(variable: str, preferred: int | None = None) -> int:
     named = os.environ.get(variable)
     if named:
         if not (named.isdigit() and 0 < int(named) < 65536):
-            raise StackError(f"{variable} is not a port number: {named!r}")
+            raise CommandError(f"{variable} is not a port number: {named!r}")
         return require_free(int(named), variable)
     if preferred is not None:
         try:
             return require_free(preferred, variable)
-        except StackError:
+        except CommandError:
             pass
     return free_port()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=1).status_code < 500
-    except httpx.TransportError:
-        return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait(5)

@@ -1,50 +1,33 @@
 """Install the product into a database, in one transaction or online; safe to run again."""
 
-import argparse
-import os
-import sys
+import click
 
-from scripts.local import StackError, database
+from scripts.operate import connection, psql
 
 
-def main() -> int:
+@click.command(help=__doc__)
+@connection.argument
+@click.option(
+    "--starter", is_flag=True, help="Make the tables of the application first: for a new project."
+)
+@click.option(
+    "--supabase", is_flag=True, help="Make the roles and auth.uid() first: for plain Postgres."
+)
+@click.option(
+    "--online",
+    is_flag=True,
+    help="For large tables in use: many short transactions, so that no writer waits long.",
+)
+def main(database_url: str, starter: bool, supabase: bool, online: bool) -> None:
     """Apply sql/install.sql with psql, as the README's own command does."""
-    parser = argparse.ArgumentParser(
-        prog="make apply DATABASE_URL=postgresql://...", description=__doc__
-    )
-    parser.add_argument("database_url", nargs="?", default=os.environ.get("DATABASE_URL"))
-    parser.add_argument(
-        "--starter", action="store_true", help="make the base tables first, for a new project"
-    )
-    parser.add_argument(
-        "--supabase",
-        action="store_true",
-        help="make the roles and auth.uid() first, for plain Postgres",
-    )
-    parser.add_argument(
-        "--online",
-        action="store_true",
-        help="for large tables in use: many short transactions, so that no writer waits long",
-    )
-    arguments = parser.parse_args()
-    if not arguments.database_url:
-        parser.error("name the database: make apply DATABASE_URL=postgresql://...")
+    connection.require(database_url)
     files = [
-        *([database.SUPABASE] if arguments.supabase else []),
-        *([database.STARTER] if arguments.starter else []),
-        *([] if arguments.online else [database.INSTALL]),
+        *([psql.SUPABASE] if supabase else []),
+        *([psql.STARTER] if starter else []),
+        *([] if online else [psql.INSTALL]),
     ]
-    try:
-        if files:
-            database.apply(arguments.database_url, files)
-        if arguments.online:
-            database.apply_online(arguments.database_url)
-    except StackError as error:
-        print(error, file=sys.stderr)
-        return 1
+    if files:
+        psql.apply(database_url, files)
+    if online:
+        psql.apply_online(database_url)
     print("Installed.")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

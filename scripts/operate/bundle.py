@@ -1,12 +1,12 @@
 """Write the install as one file without psql meta-commands, for SQL editors and migrations."""
 
-import argparse
 import hashlib
 import re
-import sys
 from pathlib import Path
 
-from scripts.local import ROOT
+import click
+
+from scripts import ROOT
 
 _INCLUDE = re.compile(r"^\\ir (\S+)$")
 _VERSION = re.compile(r"as \$\$ select '([^']+)' \$\$;")
@@ -45,17 +45,16 @@ def headed(text: str) -> str:
     )
 
 
-def main() -> int:
+@click.command(help=__doc__)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=ROOT / "build" / "session_approval.sql",
+    help="Another file.  [default: build/session_approval.sql]",
+)
+def main(output: Path) -> None:
     """Write the bundle and say where it is."""
-    parser = argparse.ArgumentParser(prog="make bundle", description=__doc__)
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "session_approval.sql")
-    arguments = parser.parse_args()
     text = headed(bundle(ROOT / "sql" / "install.sql"))
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text)
-    print(f"{arguments.output}: {version()}, {len(text.splitlines())} lines")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(text)
+    print(f"{output}: {version()}, {len(text.splitlines())} lines")

@@ -1,158 +1,159 @@
 """Grant, correct and look at clients' credits, as an operator."""
 
-import argparse
-import os
-import sys
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import uuid4
 
-import psycopg
-from dotenv import load_dotenv
-from psycopg.rows import dict_row
+import click
 
-Connection = psycopg.Connection[dict[str, Any]]
+from scripts import CommandError
+from scripts.operate import connection
+from scripts.operate.connection import Connection
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Do what the arguments say; 0 done, 1 refused or not confirmed, 2 wrong arguments."""
-    load_dotenv()
-    parser = _parser()
-    given = parser.parse_args(arguments)
-    if not given.database_url:
-        parser.error("name the database with --database-url or DATABASE_URL")
-    try:
-        # Autocommit: each command is one statement, and no transaction waits for somebody's yes.
-        with psycopg.connect(
-            given.database_url, autocommit=True, row_factory=dict_row, connect_timeout=10
-        ) as db:
-            return int(given.command(db, given))
-    except psycopg.OperationalError as error:
-        print(f"The database does not answer: {error}", file=sys.stderr)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
-        print("The product is not installed there: make apply DATABASE_URL=...", file=sys.stderr)
-    except psycopg.Error as error:
-        print(f"Refused: {error.diag.message_primary}", file=sys.stderr)
-        if error.diag.message_detail not in (None, "null"):
-            print(f"  {error.diag.message_detail}", file=sys.stderr)
-    return 1
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m scripts.operate.credits", description=__doc__)
-    parser.add_argument("--database-url", default=os.environ.get("DATABASE_URL"))
-    commands = parser.add_subparsers(required=True, metavar="grant|adjust|show|history")
-
-    grant = commands.add_parser("grant", help="add credits that were bought or given")
-    grant.add_argument("person", help="email address, or id")
-    grant.add_argument("amount", type=int, help="credits")
-    grant.add_argument("--source", default="operator", help="who paid (default: %(default)s)")
-    grant.add_argument(
-        "--reference",
-        help="the payment's id: one reference is one grant, however often it is sent "
-        "(default: a new one)",
-    )
-    grant.add_argument(
-        "--expires-at",
-        type=_moment,
-        help="ISO 8601 with offset, 2027-06-30T00:00Z (default: never)",
-    )
-    grant.add_argument("--reason")
-    grant.add_argument("--yes", action="store_true", help="do not ask")
-    grant.set_defaults(command=_grant)
-
-    adjust = commands.add_parser("adjust", help="correct one lot's balance (show lists the lots)")
-    adjust.add_argument("lot", help="the lot's id")
-    adjust.add_argument("delta", type=int, help="credits to add, or to take when negative")
-    adjust.add_argument("--reason", required=True)
-    adjust.add_argument("--actor", required=True, help="email or id of who answers for it")
-    adjust.add_argument("--yes", action="store_true", help="do not ask")
-    adjust.set_defaults(command=_adjust)
-
-    show = commands.add_parser("show", help="a client's lots and what can be spent now")
-    show.add_argument("person", help="email address, or id")
-    show.set_defaults(command=_show)
-
-    history = commands.add_parser(
-        "history", help="every change of a client's credits, latest first"
-    )
-    history.add_argument("person", help="email address, or id")
-    history.add_argument("--limit", type=int, default=50, help="rows (default: %(default)s)")
-    history.set_defaults(command=_history)
-    return parser
+@click.group(
+    help=f"{__doc__} PERSON is an email address or an id; show lists the lots.",
+    epilog="Exit status: 0 done, 1 refused or not confirmed, 2 wrong arguments.",
+)
+@connection.option
+@click.pass_context
+def main(context: click.Context, database_url: str) -> None:
+    """Pass the address on to the command that follows."""
+    context.obj = database_url
 
 
-def _moment(text: str) -> datetime:
+def _moment(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    if text is None:
+        return None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no moment in ISO 8601") from None
+        raise click.BadParameter(f"{text!r} is no moment in ISO 8601") from None
     if moment.tzinfo is None:
-        raise argparse.ArgumentTypeError(f"{text!r} has no offset: add Z, or +02:00")
+        raise click.BadParameter(f"{text!r} has no offset: add Z, or +02:00")
     return moment
 
 
-def _grant(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.person)
-    until = f"until {given.expires_at}" if given.expires_at else "without an end"
-    if not _confirmed(given, f"Grant {given.amount} credit(s) to {_name(person)}, {until}?"):
-        return 1
-    reference = given.reference or str(uuid4())
-    row = _one(
-        db,
-        "select * from public.grant_credits(%s, %s, %s, %s, %s, %s)",
-        (person["id"], given.amount, given.source, reference, given.expires_at, given.reason),
-    )
-    said = "Already granted" if row["already_granted"] else "Granted"
-    print(f"{said}: {row['credits_granted']} credit(s) in lot {row['lot_id']}.")
-    print(f"Source {given.source}, reference {reference}.")
-    print(f"{_name(person)} can spend {row['credits_balance']}.")
+@main.command()
+@click.argument("person")
+@click.argument("amount", type=int)
+@click.option("--source", default="operator", show_default=True, help="Who paid.")
+@click.option(
+    "--reference",
+    help="The payment's id: one reference is one grant, however often it is sent."
+    "  [default: a new one]",
+)
+@click.option(
+    "--expires-at",
+    callback=_moment,
+    metavar="MOMENT",
+    help="ISO 8601 with offset, 2027-06-30T00:00Z.  [default: never]",
+)
+@click.option("--reason")
+@_yes
+@click.pass_obj
+def grant(
+    address: str,
+    person: str,
+    amount: int,
+    source: str,
+    reference: str | None,
+    expires_at: datetime | None,
+    reason: str | None,
+    yes: bool,
+) -> int:
+    """Add credits that were bought or given."""
+    with _database(address) as db:
+        client = _person(db, person)
+        until = f"until {expires_at}" if expires_at else "without an end"
+        if not (yes or _confirmed(f"Grant {amount} credit(s) to {_name(client)}, {until}?")):
+            return 1
+        reference = reference or str(uuid4())
+        row = _one(
+            db,
+            "select * from public.grant_credits(%s, %s, %s, %s, %s, %s)",
+            (client["id"], amount, source, reference, expires_at, reason),
+        )
+    done = "Already granted" if row["already_granted"] else "Granted"
+    print(f"{done}: {row['credits_granted']} credit(s) in lot {row['lot_id']}.")
+    print(f"Source {source}, reference {reference}.")
+    print(f"{_name(client)} can spend {row['credits_balance']}.")
     return 0
 
 
-def _adjust(db: Connection, given: argparse.Namespace) -> int:
-    actor = _person(db, given.actor)
-    if not _confirmed(given, f"Change lot {given.lot} by {given.delta:+d} credit(s)?"):
-        return 1
-    row = _one(
-        db,
-        "select * from public.adjust_credits(%s, %s, %s, %s)",
-        (given.lot, given.delta, given.reason, actor["id"]),
-    )
+# A delta may begin with a minus, which is else the sign of an option.
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("lot")
+@click.argument("delta", type=int)
+@click.option("--reason", required=True)
+@click.option("--actor", required=True, help="Email or id of the person who answers for it.")
+@_yes
+@click.pass_obj
+def adjust(address: str, lot: str, delta: int, reason: str, actor: str, yes: bool) -> int:
+    """Correct one lot's balance by DELTA credits, which are taken where it is negative."""
+    with _database(address) as db:
+        responsible = _person(db, actor)
+        if not (yes or _confirmed(f"Change lot {lot} by {delta:+d} credit(s)?")):
+            return 1
+        row = _one(
+            db,
+            "select * from public.adjust_credits(%s, %s, %s, %s)",
+            (lot, delta, reason, responsible["id"]),
+        )
     print(f"Adjusted: lot {row['lot_id']} has {row['credits_balance']} credit(s).")
     return 0
 
 
-def _show(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.person)
-    rows = db.execute(
-        "select l.id as lot, l.credits_balance as credits, l.expires_at, l.created_at,"
-        " case when spendable.id is not null then 'yes' else 'no' end as can_pay"
-        " from public.user_credits l"
-        " left join session_approval.spendable_lots spendable on spendable.id = l.id"
-        " where l.user_id = %s order by l.expires_at nulls last, l.created_at, l.id",
-        (person["id"],),
-    ).fetchall()
-    _table(rows)
-    row = _one(db, "select session_approval.spendable_balance(%s) as credits", (person["id"],))
-    print(f"{_name(person)} can spend {row['credits']}.")
-    return 0
+@main.command()
+@click.argument("person")
+@click.pass_obj
+def show(address: str, person: str) -> None:
+    """List a client's lots and what can be spent now."""
+    with _database(address) as db:
+        client = _person(db, person)
+        lots = db.execute(
+            "select l.id as lot, l.credits_balance as credits, l.expires_at, l.created_at,"
+            " case when spendable.id is not null then 'yes' else 'no' end as can_pay"
+            " from public.user_credits l"
+            " left join session_approval.spendable_lots spendable on spendable.id = l.id"
+            " where l.user_id = %s order by l.expires_at nulls last, l.created_at, l.id",
+            (client["id"],),
+        ).fetchall()
+        row = _one(db, "select session_approval.spendable_balance(%s) as credits", (client["id"],))
+    _table(lots)
+    print(f"{_name(client)} can spend {row['credits']}.")
 
 
-def _history(db: Connection, given: argparse.Namespace) -> int:
-    person = _person(db, given.person)
-    rows = db.execute(
-        "select e.created_at, e.kind, e.delta, e.balance_after, e.lot_id as lot, e.session_id,"
-        " e.actor_id, e.source, e.reference, e.reason"
-        " from session_approval.credit_ledger e where e.user_id = %s order by e.id desc limit %s",
-        (person["id"], given.limit),
-    ).fetchall()
-    _table(rows)
-    return 0
+@main.command()
+@click.argument("person")
+@click.option("--limit", type=int, default=50, show_default=True, help="Rows.")
+@click.pass_obj
+def history(address: str, person: str, limit: int) -> None:
+    """List every change of a client's credits, latest first."""
+    with _database(address) as db:
+        client = _person(db, person)
+        entries = db.execute(
+            "select e.created_at, e.kind, e.delta, e.balance_after, e.lot_id as lot, e.session_id,"
+            " e.actor_id, e.source, e.reference, e.reason"
+            " from session_approval.credit_ledger e where e.user_id = %s"
+            " order by e.id desc limit %s",
+            (client["id"], limit),
+        ).fetchall()
+    _table(entries)
+
+
+def _database(address: str) -> AbstractContextManager[Connection]:
+    """Connect. Each command is one statement, so no transaction waits for an answer at a prompt."""
+    return connection.connected(address, CommandError, autocommit=True)
 
 
 def _person(db: Connection, who: str) -> dict[str, Any]:
-    """Find somebody by email, whatever its case, or by id; credits never go to a guess."""
+    """Find one person by email, whatever its case, or by id; credits never go to a guess."""
     rows = db.execute(
         "select p.id, p.full_name, p.email from session_approval.people p"
         " where lower(p.email) = lower(%(who)s) or p.id::text = lower(%(who)s)",
@@ -160,9 +161,9 @@ def _person(db: Connection, who: str) -> dict[str, Any]:
     ).fetchall()
     if len(rows) > 1:
         ids = ", ".join(str(row["id"]) for row in rows)
-        raise SystemExit(f"Several people have the address {who}; name one by id: {ids}")
+        raise CommandError(f"Several people have the address {who}; name one by id: {ids}")
     if not rows:
-        raise SystemExit(f"Nobody has the address or id {who}")
+        raise CommandError(f"Nobody has the address or id {who}")
     return rows[0]
 
 
@@ -176,18 +177,15 @@ def _one(db: Connection, query: LiteralString, parameters: tuple[object, ...]) -
     return row
 
 
-def _confirmed(given: argparse.Namespace, question: str) -> bool:
-    if given.yes:
-        return True
+def _confirmed(question: str) -> bool:
     try:
-        answer = input(f"{question} [y/N] ")
-    except (EOFError, KeyboardInterrupt):
+        answer = click.confirm(question)
+    except click.Abort:  # Ctrl-C, or no answer at all
         print()
-        answer = ""
-    if answer.strip().lower() not in ("y", "yes"):
+        answer = False
+    if not answer:
         print("Nothing was changed. --yes skips this question.")
-        return False
-    return True
+    return answer
 
 
 def _table(rows: list[dict[str, Any]]) -> None:
@@ -201,7 +199,3 @@ def _table(rows: list[dict[str, Any]]) -> None:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

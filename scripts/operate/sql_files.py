@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scripts.local import ROOT
+from scripts import ROOT
 
 SQL = ROOT / "sql"
 NOUNS = ("base", "people", "credits", "calendar", "sessions", "video")

@@ -1,7 +1,7 @@
 -- What the provider's rooms lack to be those that the sessions need: an act for each room that is not right.
 -- p_rooms: what stands there, read before this is asked; name, opens_at, closes_at, max_participants.
 --
--- Caller: the owner; python -m scripts.operate.rooms reconcile.
+-- Caller: the owner; python -m scripts rooms reconcile.
 -- make: an approved session, or a proposed instant one, has no room. Another session's, which older code
 -- made, has none until somebody joins. mend: its times or its places are not the session's.
 -- delete: its session needs no room any more. A room whose session this database has never known is left

@@ -4,9 +4,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,8 +21,11 @@ from werkzeug.test import TestResponse
 
 from api import create_app
 from api.config import Settings, load_settings
-from scripts.local import ROOT, free_port
+from scripts import ROOT
+from scripts.local import free_port
+from scripts.local.fake_daily.command import command_line
 from scripts.local.postgrest import PostgREST
+from scripts.local.processes import Process, answers
 from scripts.local.tokens import mint
 from tests import actors
 from tests.actors import Connection, Person
@@ -69,24 +69,11 @@ def daily_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The stand-in for Daily, as a process."""
     port = free_port()
     log = tmp_path_factory.mktemp("daily") / "log"
-    command = [sys.executable, "-m", "scripts.local.fake_daily", "--port", str(port)]
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [*command, "--api-key", DAILY_KEY], cwd=ROOT, stdout=output, stderr=output
-        )
+    process = Process(command_line(port, DAILY_KEY), log)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            httpx.get(f"{url}/control/requests", timeout=1)
-            break
-        except httpx.TransportError:
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.05)
+    process.wait_until(lambda: answers(f"{url}/control/requests"))
     yield url
-    process.terminate()
-    process.wait(10)
+    process.stop()
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
-"""The API as it is deployed: gunicorn with the project's own configuration, as a process."""
+"""The API as it is deployed, as a process."""
 
-import os
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts.local import ROOT, free_port
+from scripts.local import api_server, free_port
 
 
 @dataclass
@@ -24,29 +21,21 @@ class Served:
 
 
 @contextmanager
-def serving(log: Path, **environment: str) -> Iterator[Served]:
+def serving(log: Path, **settings: str) -> Iterator[Served]:
     """Run the API until the block ends."""
     port = free_port()
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"],
-            cwd=ROOT,
-            env={**os.environ, "PORT": str(port), **environment},
-            stdout=output,
-            stderr=output,
-        )
-    served = Served(f"http://127.0.0.1:{port}", process, log)
+    started = api_server.start(port, log, **settings)
+    served = Served(f"http://127.0.0.1:{port}", started.popen, log)
     try:
-        deadline = time.monotonic() + 20
-        while True:
-            try:
-                httpx.get(f"{served.url}/healthz", timeout=1)
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.05)
+        started.wait_until(lambda: _answers(served.url))
         yield served
     finally:
-        process.terminate()
-        process.wait(30)
+        started.stop()
+
+
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(f"{url}/healthz", timeout=1)
+    except httpx.TransportError:
+        return False
+    return True

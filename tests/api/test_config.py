@@ -1,11 +1,13 @@
 """Settings: what the environment must say, and one message for all that it says wrong."""
 
-import os
+import subprocess
 
 import pytest
 
 from api.config import ConfigurationError, load_settings
-from tests import programs
+from scripts import ROOT
+from scripts.local import api_server, free_port
+from scripts.local.processes import environment
 
 GOOD = {
     "SUPABASE_URL": "https://project.supabase.co/",
@@ -128,8 +130,15 @@ def test_a_webhook_secret_that_is_short_or_cut_off_is_refused(secret: str) -> No
 
 
 def test_a_wrong_environment_stops_the_server_with_one_message_and_no_trace() -> None:
-    environment = {"PATH": os.environ["PATH"], "SUPABASE_URL": "", "PORT": "none"}
-    ended = programs.run("gunicorn", env=environment, timeout=30)
+    ended = subprocess.run(
+        api_server.command(free_port()),
+        cwd=ROOT,
+        env=environment(SUPABASE_URL="", PORT="none"),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
     assert ended.returncode != 0
     assert "The API cannot start" in ended.stderr
     assert "SUPABASE_URL is missing" in ended.stderr

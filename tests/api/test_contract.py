@@ -15,8 +15,9 @@ import pytest
 
 from api.config import Settings
 from api.contract.openapi import contract
+from scripts import ROOT, CommandError
 from scripts.develop.contract import TYPES, document, types
-from scripts.local import ROOT, StackError, database
+from scripts.operate import psql
 from scripts.operate.sql_files import object_files
 from tests import actors
 from tests.actors import Connection, Person
@@ -37,7 +38,7 @@ OPERATIONS = {
 
 def test_the_published_contract_is_the_one_that_the_api_serves(api: Api) -> None:
     assert (ROOT / "docs" / "openapi.json").read_text() == document(), (
-        "make it anew: .venv/bin/python -m scripts.develop.contract"
+        "make it anew: .venv/bin/python -m scripts contract"
     )
     assert api.get("/openapi.json").json == CONTRACT
 
@@ -45,9 +46,9 @@ def test_the_published_contract_is_the_one_that_the_api_serves(api: Api) -> None
 def test_the_published_types_are_made_of_the_published_contract() -> None:
     try:
         made = types()
-    except StackError as error:
+    except CommandError as error:
         pytest.skip(f"NOT TESTED: the types for TypeScript could not be made: {error}")
-    assert TYPES.read_text() == made, "make it anew: .venv/bin/python -m scripts.develop.contract"
+    assert TYPES.read_text() == made, "make it anew: .venv/bin/python -m scripts contract"
 
 
 def test_every_route_but_the_pages_is_in_the_contract(api: Api) -> None:
@@ -158,7 +159,7 @@ def test_nothing_that_anybody_sends_gets_an_answer_outside_the_contract(
     tmp_path: Path,
     log_file: Path,
 ) -> None:
-    database.apply(server.uri(api_database), [database.DEMO])
+    psql.apply(server.uri(api_database), [psql.DEMO])
     names = {"tara": "therapist", "ada": "individual"}
     tara, ada = (
         Person(row["id"], row["email"], name, kind)

@@ -879,7 +879,7 @@ def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
 
 
 def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
-    program = [sys.executable, "-m", "scripts.local.fake_daily"]
+    program = [sys.executable, "-m", "scripts", "fake-daily"]
     usage = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
     assert "--api-key" in usage.stdout
 

@@ -1,7 +1,6 @@
 """The doctor looks around the database as well: PostgREST, tokens, clocks and Daily."""
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,18 +31,7 @@ Found = list[dict[str, str]]
 
 def examine(db: Connection, environment: dict[str, str]) -> tuple[int, Found]:
     """Look over a database and what this environment names; return the status and the findings."""
-    inherited = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("SUPABASE_", "DAILY_", "VIDEO_"))
-    }
-    ended = programs.run(
-        "scripts.operate.doctor",
-        db.info.dsn,
-        "--json",
-        env={**inherited, **environment},
-        timeout=60,
-    )
+    ended = programs.run("doctor", db.info.dsn, "--json", env=environment, timeout=60)
     assert ended.stderr == ""
     findings: Found = json.loads(ended.stdout)["findings"]
     assert all(found["why"] and found["do"] for found in findings if found["level"] != "ok")

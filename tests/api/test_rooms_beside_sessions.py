@@ -91,7 +91,7 @@ def reconcile(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(command, "PAUSES", dict.fromkeys(command.PAUSES, 0))
     address = ["--database-url", server.uri(api_database)]
-    return lambda *flags: command.main(["reconcile", *address, *flags])
+    return lambda *flags: command.main(["reconcile", *address, *flags], standalone_mode=False)
 
 
 @pytest.mark.parametrize("step", ["create", "approve", "join", "cancel"])

@@ -52,17 +52,15 @@ def db(own_database: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def operator(own_database: str, daily: str, monkeypatch: pytest.MonkeyPatch) -> Operator:
-    """An operator of this test's own database, beside the API's settings."""
-    for name, value in {
-        "SUPABASE_URL": "http://supabase.test",
-        "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_test",
-        "DAILY_API_KEY": DAILY_KEY,
-        "DAILY_API_URL": f"{daily}/v1",
-        "VIDEO_PROVIDER": "",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return Operator(own_database)
+def operator(own_database: str, daily: str) -> Operator:
+    """An operator of this test's own database, with the API's settings."""
+    return Operator(
+        own_database,
+        SUPABASE_URL="http://supabase.test",
+        SUPABASE_PUBLISHABLE_KEY="sb_publishable_test",
+        DAILY_API_KEY=DAILY_KEY,
+        DAILY_API_URL=f"{daily}/v1",
+    )
 
 
 @pytest.fixture
@@ -155,15 +153,14 @@ def test_deletions_keep_below_dailys_limit(
 
 
 def test_a_provider_that_keeps_no_rooms_needs_no_repair(
-    operator: Operator, sessions: list[Row], monkeypatch: pytest.MonkeyPatch
+    operator: Operator, sessions: list[Row]
 ) -> None:
     assert len(sessions) == 3
-    for name, value in {
+    operator.settings |= {
         "VIDEO_PROVIDER": "jitsi",
         "JITSI_URL": "https://meet.example.org",
         "JITSI_APP_SECRET": "x" * 32,
-    }.items():
-        monkeypatch.setenv(name, value)
+    }
 
     assert said(reconcile(operator)) == "This video provider keeps no rooms.\nNothing to do.\n"
 
@@ -179,15 +176,10 @@ def test_a_provider_that_keeps_no_rooms_needs_no_repair(
     ids=str,
 )
 def test_where_it_cannot_look_it_says_why_and_touches_nothing(
-    operator: Operator,
-    rooms: Rooms,
-    monkeypatch: pytest.MonkeyPatch,
-    environment: dict[str, str],
-    complaint: str,
+    operator: Operator, rooms: Rooms, environment: dict[str, str], complaint: str
 ) -> None:
     rooms.make("s-" + "0" * 32)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
+    operator.settings |= environment
 
     ended = reconcile(operator, "--apply")
 
@@ -198,17 +190,17 @@ def test_where_it_cannot_look_it_says_why_and_touches_nothing(
     assert len(rooms.names()) == 1
 
 
-@pytest.mark.usefixtures("operator")
-def test_without_a_database_with_the_product_it_says_so(server: Server) -> None:
+def test_without_a_database_with_the_product_it_says_so(operator: Operator, server: Server) -> None:
     for address, words in (
         (NOBODY_THERE, "The database does not answer: "),
         (server.address, "The product is not installed there"),
         ("", "DATABASE_URL"),
     ):
-        ended = Operator(address).run("rooms", "reconcile")
+        operator.address = address
+        ended = reconcile(operator)
         assert (ended.returncode, words in ended.stderr) == (2, True), ended
 
 
 def test_help_needs_nothing() -> None:
     for arguments in (("--help",), ("reconcile", "--help")):
-        assert said(Operator("").run("rooms", *arguments)).startswith("usage: ")
+        assert said(Operator("").run("rooms", *arguments)).startswith("Usage: ")

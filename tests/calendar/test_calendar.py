@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pytest
 
-from scripts.local import database
+from scripts.operate import psql
 from tests import actors
 from tests.actors import (
     Connection,
@@ -852,7 +852,7 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
         db.execute("truncate session_approval.bookings")
 
         for _ in range(2):
-            database.apply(own_database, [database.INSTALL])
+            psql.apply(own_database, [psql.INSTALL])
             pairs = db.execute("select * from session_approval.double_bookings").fetchall()
             assert {
                 (pair["person_id"], frozenset((pair["session_id"], pair["other_session_id"])))

@@ -16,7 +16,7 @@ import jwt
 import psycopg
 from psycopg import sql
 
-from scripts.local import database
+from scripts.operate import psql
 from tests import actors
 from tests.actors import Connection
 from tests.servers import Server
@@ -305,11 +305,11 @@ class Project:
         name = f"test_matrix_{uuid4().hex[:8]}"
         address = server.create(name, "template0")
         try:
-            database.apply(address, [database.SUPABASE])
+            psql.apply(address, [psql.SUPABASE])
             _run(address, self.before_its_tables)
-            database.apply(address, [database.STARTER])
+            psql.apply(address, [psql.STARTER])
             _run(address, self.before_the_install)
-            database.apply(address, [database.INSTALL])
+            psql.apply(address, [psql.INSTALL])
             yield address
         finally:
             server.drop(name)

@@ -8,7 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scripts.local import ROOT, database
+from scripts import ROOT
+from scripts.operate import psql
 from scripts.operate.sql_files import NOUNS, object_files
 from tests.actors import Connection
 
@@ -289,7 +290,7 @@ def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
 
 
 def test_the_install_lists_every_file_once_and_nothing_else() -> None:
-    listed = included(database.INSTALL)
+    listed = included(psql.INSTALL)
     migrations = [file for file in listed if file.parent.name == "migrations"]
 
     lists = {SQL / noun / name for noun in NOUNS for name in ("install.sql", "triggers.sql")}

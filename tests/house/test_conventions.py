@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.operate.sql_files import object_file
 
 MODULES = sorted((ROOT / "api").rglob("*.py"))

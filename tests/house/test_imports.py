@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
 
 # What each part of api/ may import beside itself.
 MAY_IMPORT = {

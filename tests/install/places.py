@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from scripts.local import ROOT, StackError, database
+from scripts import ROOT, CommandError
 from scripts.local.postgres import WHEEL_BIN
+from scripts.operate import psql
 from tests import actors
 from tests.actors import Connection, Person
 from tests.servers import Server
@@ -62,11 +63,11 @@ def place(server: Server, name: str) -> Iterator[Connection]:
     own = f"test_place_{uuid4().hex[:8]}"
     address = server.create(own, "template0")
     try:
-        database.apply(address, [database.SUPABASE])
+        psql.apply(address, [psql.SUPABASE])
         with actors.connect(address) as db:
             for file in PLACES[name]:
                 if file == _STARTER:
-                    database.apply(address, [database.STARTER])
+                    psql.apply(address, [psql.STARTER])
                 else:
                     db.execute(text(file))
             yield db
@@ -116,7 +117,7 @@ def seen_before(now: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
 
 def install(db: Connection) -> None:
     """Install the product as a DBA does."""
-    database.apply(db.info.dsn, [database.INSTALL])
+    psql.apply(db.info.dsn, [psql.INSTALL])
 
 
 def roll_back(db: Connection, columns: str = "keep") -> str:
@@ -131,7 +132,7 @@ def roll_back(db: Connection, columns: str = "keep") -> str:
         check=False,
     )
     if result.returncode:
-        raise StackError(result.stderr)
+        raise CommandError(result.stderr)
     return result.stderr
 
 

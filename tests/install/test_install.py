@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scripts.local import StackError, database
+from scripts import CommandError
 from scripts.local.postgres import WHEEL_BIN
+from scripts.operate import psql
 from scripts.operate.sql_files import object_file
 from tests import actors
 from tests.actors import (
@@ -75,7 +76,7 @@ def bare_database(server: Server) -> Iterator[str]:
     name = f"test_bare_{uuid4().hex[:8]}"
     address = server.create(name, "template0")
     try:
-        database.apply(address, [database.SUPABASE])
+        psql.apply(address, [psql.SUPABASE])
         yield address
     finally:
         server.drop(name)
@@ -140,7 +141,7 @@ def test_the_starter_and_the_local_stand_ins_can_be_applied_again_too(own_databa
     with actors.connect(own_database) as db:
         before = schema(db), contents(db)
 
-        database.apply(own_database, [database.SUPABASE, database.STARTER, database.INSTALL])
+        psql.apply(own_database, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
 
         assert (schema(db), contents(db)) == before
 
@@ -149,7 +150,7 @@ def test_a_plain_run_of_psql_says_nothing_is_wrong(own_database: str) -> None:
     result = subprocess.run(
         [
             *(WHEEL_BIN / "psql", "-X", "-1", "-v", "ON_ERROR_STOP=1"),
-            *("-d", own_database, "-f", database.INSTALL),
+            *("-d", own_database, "-f", psql.INSTALL),
         ],
         capture_output=True,
         text=True,
@@ -723,7 +724,7 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
             db.execute("create table public.sessions (id uuid primary key, user_id uuid)")
             before = schema(db)
 
-            with pytest.raises(StackError) as caught:
+            with pytest.raises(CommandError) as caught:
                 install(db)
 
             said = str(caught.value)
@@ -761,7 +762,7 @@ def test_keys_that_are_no_uuids_and_people_without_a_kind_are_said_at_once_as_we
         )
         before = schema(db)
 
-        with pytest.raises(StackError) as caught:
+        with pytest.raises(CommandError) as caught:
             install(db)
 
         said = str(caught.value)
@@ -785,7 +786,7 @@ def test_an_install_that_stops_half_way_changes_nothing(old: Connection) -> None
     )
     before = schema(old), answers(old)
 
-    with pytest.raises(StackError, match="does not exist"):
+    with pytest.raises(CommandError, match="does not exist"):
         install(old)
 
     assert (schema(old), answers(old)) == before
@@ -814,7 +815,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
             db.execute(f"create schema cron; {CRON}")  # which is the superuser's alone
             [name] = db.execute("select current_database() as database").fetchall()
             db.execute(f"grant create on database {name['database']} to {owner}")
-            for file in (database.STARTER, database.INSTALL, database.INSTALL):
+            for file in (psql.STARTER, psql.INSTALL, psql.INSTALL):
                 subprocess.run(
                     [
                         *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"),
@@ -866,7 +867,7 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
                 " create view session_approval.ones as select session_approval.one() as one"
             )
 
-            database.apply(own_database, [database.INSTALL])
+            psql.apply(own_database, [psql.INSTALL])
 
             [swept] = actors.call_as(db, "service_role", None, "sweep_sessions")
             assert set(swept) == {"sessions_expired", "lots_expired", "sessions_closed"}
@@ -915,7 +916,7 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
                 " alter function public.get_credits() owner to former"
             )
 
-            database.apply(own_database, [database.INSTALL])
+            psql.apply(own_database, [psql.INSTALL])
 
             assert grants(db) - before == {(approve_door, "payments")}
             assert before - grants(db) == set()
@@ -943,7 +944,7 @@ def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
             f" public.{APPROVE}(p_session_id uuid, p_user_id uuid) returns {shape}"
         )
 
-        database.apply(own_database, [database.INSTALL])
+        psql.apply(own_database, [psql.INSTALL])
 
         found = db.execute("select from session_approval.install_changes where kind = 'function'")
         assert found.fetchall() == []

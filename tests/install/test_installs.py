@@ -4,7 +4,7 @@ from hashlib import md5
 
 import pytest
 
-from scripts.local import database
+from scripts.operate import psql
 from scripts.operate.bundle import version
 from tests import actors
 from tests.actors import Connection, Row
@@ -31,7 +31,7 @@ def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: st
         assert (first["version"], first["installed_by"]) == (version(), "postgres")
         assert len(first["definitions"]) > 150
 
-        database.apply(own_database, [database.INSTALL])
+        psql.apply(own_database, [psql.INSTALL])
 
         assert history(db) == [first]
 
@@ -113,7 +113,7 @@ def test_an_install_that_changes_something_leaves_another_row(own_database: str,
         [first] = history(db)
         db.execute(f"update session_approval.installs set {was}")
 
-        database.apply(own_database, [database.INSTALL])
+        psql.apply(own_database, [psql.INSTALL])
 
         [_, second] = history(db)
         assert (second["version"], second["checksum"]) == (version(), first["checksum"])

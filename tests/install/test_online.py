@@ -12,8 +12,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts import ROOT, CommandError
 from scripts.local.postgres import WHEEL_BIN
+from scripts.operate import psql
 from scripts.operate.bundle import bundle
 from scripts.operate.sql_files import object_file
 from tests import actors
@@ -75,7 +76,7 @@ def before(text: str) -> str:
     return "".join(parts[:place])
 
 
-def psql(db: Connection, text: str) -> None:
+def run_script(db: Connection, text: str) -> None:
     """Send a script to psql as it stands; its end is the end of the connection."""
     result = subprocess.run(
         [WHEEL_BIN / "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", db.info.dsn],
@@ -144,14 +145,14 @@ def test_it_leaves_what_the_one_transaction_leaves(place: Connection, twin: Conn
     answered = answers(place)
 
     install(twin)
-    database.apply_online(place.info.dsn)
+    psql.apply_online(place.info.dsn)
 
     assert schema(place) == schema(twin)
     assert left(place) == left(twin)
     assert answers(place) == answered
     after = schema(place), left(place)
     install(place)
-    database.apply_online(place.info.dsn)
+    psql.apply_online(place.info.dsn)
     assert (schema(place), left(place)) == after
 
 
@@ -164,7 +165,7 @@ def test_an_upgrade_onto_what_is_installed_changes_nothing_and_loses_nothing(
     propose(place, THERAPIST, ADA)
     installed = schema(place), actors.contents(place), left(place)
 
-    database.apply_online(place.info.dsn)
+    psql.apply_online(place.info.dsn)
 
     assert (schema(place), actors.contents(place), left(place)) == installed
 
@@ -180,8 +181,8 @@ def test_interrupted_after_every_statement_in_turn_it_goes_on_to_the_same_end(
     assert len(parts) > 15
 
     for end in range(1, len(parts)):
-        psql(place, "".join(parts[:end]))
-    database.apply_online(place.info.dsn)
+        run_script(place, "".join(parts[:end]))
+    psql.apply_online(place.info.dsn)
 
     assert schema(place) == schema(twin)
     assert left(place) == left(twin)
@@ -197,7 +198,7 @@ def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
     assert len(commits) >= 6
 
     for end in (*commits, indexes[0], len(parts)):
-        psql(place, "".join(parts[:end]))
+        run_script(place, "".join(parts[:end]))
         assert answers(place) == answered, parts[end - 1]
         place.execute("update public.user_credits set credits_balance = credits_balance")
 
@@ -213,21 +214,21 @@ def test_interrupted_at_its_start_it_remembers_that_the_view_of_people_is_the_pr
     begun = before("0006_sessions.sql")
 
     for _ in range(2):
-        psql(place, begun)
-    database.apply_online(place.info.dsn)
+        run_script(place, begun)
+    psql.apply_online(place.info.dsn)
 
     assert "kept: view session_approval.people" in roll_back(place)
 
 
 @pytest.mark.parametrize(
     "installing",
-    [database.apply_online, lambda address: database.apply(address, [database.INSTALL])],
+    [psql.apply_online, lambda address: psql.apply(address, [psql.INSTALL])],
     ids=["online", "in one transaction"],
 )
 def test_an_index_that_was_left_unfinished_is_made_again(
     place: Connection, twin: Connection, installing: Callable[[str], None]
 ) -> None:
-    psql(place, before("sessions_user_id_start_time_idx"))
+    run_script(place, before("sessions_user_id_start_time_idx"))
     for db in (place, twin):
         builder = actors.connect(db.info.dsn)
         with builder, actors.connect(db.info.dsn, autocommit=False) as old:
@@ -253,7 +254,7 @@ def test_the_one_transaction_finishes_what_was_begun_online_too(
     place: Connection, twin: Connection
 ) -> None:
     install(twin)
-    psql(place, before("validate constraint"))
+    run_script(place, before("validate constraint"))
     assert "NOT VALID" in schema(place)
 
     install(place)
@@ -266,8 +267,8 @@ def test_two_at_once_are_one_too_many(place: Connection) -> None:
     place.execute("select pg_advisory_lock(hashtextextended('session_approval.online', 0))")
     found = schema(place)
 
-    with pytest.raises(StackError, match="another session is installing online"):
-        database.apply_online(place.info.dsn)
+    with pytest.raises(CommandError, match="another session is installing online"):
+        psql.apply_online(place.info.dsn)
 
     assert schema(place) == found
 
@@ -278,9 +279,9 @@ def test_two_at_once_are_one_too_many(place: Connection) -> None:
 def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers_out(
     place: Connection,
 ) -> None:
-    psql(place, before("../install.sql"))
+    run_script(place, before("../install.sql"))
     readers_and_rows = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
-    begins, lock, ends = bundle(database.INSTALL).partition(
+    begins, lock, ends = bundle(psql.INSTALL).partition(
         "-- sql/install/lock_application_tables.sql\n"
     )
     assert lock
@@ -348,7 +349,7 @@ def test_writers_go_on_while_it_waits_for_a_long_transaction(
 
     with actors.connect(place.info.dsn, autocommit=False) as long:
         long.execute(held)
-        installing = threading.Thread(target=database.apply_online, args=(place.info.dsn,))
+        installing = threading.Thread(target=psql.apply_online, args=(place.info.dsn,))
         installing.start()
         try:
             wait_until_it_asks_for_the_table()
@@ -387,7 +388,7 @@ def test_it_says_who_is_in_the_way_and_tries_again(
         long.execute("update public.sessions set status = status -- the monthly report")
         other = threading.Thread(target=let_go_after_the_first_try)
         other.start()
-        database.apply_online(place.info.dsn, tries=2, pause=1)
+        psql.apply_online(place.info.dsn, tries=2, pause=1)
         other.join()
 
     said = capfd.readouterr().out
@@ -500,7 +501,7 @@ def test_every_lot_in_the_ledger_adds_up_at_every_commit_while_others_change_the
     for thread in threads:
         thread.start()
     try:
-        database.apply_online(place.info.dsn)
+        psql.apply_online(place.info.dsn)
     finally:
         done.set()
         for thread in threads:
@@ -522,7 +523,7 @@ def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
     place: Connection,
 ) -> None:
     place.execute("update public.user_credits set user_type = 'user', credits_balance = 3")
-    psql(place, before("lots have been locked"))
+    run_script(place, before("lots have been locked"))
     entries = "select kind, delta, balance_after from session_approval.credit_ledger order by id"
     assert place.execute(entries).fetchall() == []
 
@@ -546,11 +547,11 @@ def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
 def test_a_lot_opened_in_a_transaction_that_cannot_see_it_is_not_opened_twice(
     place: Connection,
 ) -> None:
-    psql(place, before("lots have been locked"))
+    run_script(place, before("lots have been locked"))
     with actors.connect(place.info.dsn, autocommit=False) as old:
         old.execute("set transaction isolation level repeatable read")
         old.execute("select from public.users")
-        database.apply_online(place.info.dsn)
+        psql.apply_online(place.info.dsn)
 
         with pytest.raises(psycopg.errors.SerializationFailure):
             old.execute("update public.user_credits set credits_balance = 7")

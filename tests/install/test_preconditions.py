@@ -9,8 +9,9 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError, database
+from scripts import ROOT, CommandError
 from scripts.local.postgres import WHEEL_BIN
+from scripts.operate import psql
 from scripts.operate.sql_files import object_file
 from tests import actors
 from tests.actors import Connection, approve, call, propose, row
@@ -28,7 +29,7 @@ def old(server: Server) -> Iterator[Connection]:
     name = f"test_before_{uuid4().hex[:8]}"
     address = server.create(name, "template0")
     try:
-        database.apply(address, [database.SUPABASE])
+        psql.apply(address, [psql.SUPABASE])
         with actors.connect(address) as db:
             db.execute(OLD)
             db.execute("drop view public.upcoming")
@@ -40,7 +41,7 @@ def old(server: Server) -> Iterator[Connection]:
 def complaints(db: Connection) -> list[str]:
     """Return what an install says is missing; it must change nothing."""
     before = schema(db)
-    with pytest.raises(StackError) as caught:
+    with pytest.raises(CommandError) as caught:
         install(db)
     said = str(caught.value)
     assert said.count("ERROR") == 1
@@ -305,7 +306,7 @@ def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection
         result = subprocess.run(
             [
                 *(WHEEL_BIN / "psql", "-X", "-1", "-q", "-v", "ON_ERROR_STOP=1"),
-                *("-d", old.info.dsn, "-c", f"set role {role}", "-f", database.INSTALL),
+                *("-d", old.info.dsn, "-c", f"set role {role}", "-f", psql.INSTALL),
             ],
             capture_output=True,
             text=True,

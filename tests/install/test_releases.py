@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from scripts.local import database
+from scripts.operate import psql
 from tests import actors
 from tests.actors import Connection, Person, approve, call, call_as, propose
 from tests.install.places import HERE, dump, install, roll_back
@@ -35,7 +35,7 @@ def older(server: Server, request: pytest.FixtureRequest) -> Iterator[Connection
     address = server.create(name, "template0")
     release: Path = request.param
     try:
-        database.apply(address, [database.SUPABASE, database.STARTER, release])
+        psql.apply(address, [psql.SUPABASE, psql.STARTER, release])
         with actors.connect(address) as db:
             yield db
     finally:

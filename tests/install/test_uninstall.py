@@ -8,7 +8,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from scripts.local import ROOT, StackError
+from scripts import ROOT, CommandError
 from scripts.local.postgres import WHEEL_BIN
 from tests import actors
 from tests.actors import Connection, approve, call, propose
@@ -152,7 +152,7 @@ def test_what_the_application_built_on_ours_stops_it_and_nothing_is_changed(
     )
     before = dump(place)
 
-    with pytest.raises(StackError) as caught:
+    with pytest.raises(CommandError) as caught:
         roll_back(place, "drop")
 
     said = str(caught.value)
@@ -309,8 +309,8 @@ def test_it_runs_as_one_string_as_an_sql_editor_sends_it(place: Connection) -> N
 
 
 def test_where_nothing_is_installed_or_the_choice_is_none_it_says_so(place: Connection) -> None:
-    with pytest.raises(StackError, match="there is no session_approval"):
+    with pytest.raises(CommandError, match="there is no session_approval"):
         roll_back(place)
     install(place)
-    with pytest.raises(StackError, match="either keep or drop"):
+    with pytest.raises(CommandError, match="either keep or drop"):
         roll_back(place, "yes")

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.lab.bench import http, load, publish
-from scripts.lab.bench.__main__ import MEASURES
-from scripts.local import ROOT, StackError
+from scripts import ROOT, CommandError
+from scripts.lab.bench import MEASURES, http, load, publish
 from tests import programs
 
 LARGEST_PICTURE = 60_000  # bytes
@@ -23,8 +22,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """What was measured over HTTP in so little time that it says nothing, and what was printed."""
     path = tmp_path_factory.mktemp("measured") / "http.json"
     run = programs.run(
-        "scripts.lab.bench.http",
-        *("--seconds", 0.5, "--rounds", 1, "--connections", 1, "--output", path),
+        *("lab", "bench", "http", "--seconds", 0.5, "--rounds", 1, "--connections", 1),
+        *("--output", path),
     )
     assert run.returncode in (0, 1), run.stdout + run.stderr
     return path, run.stdout
@@ -74,9 +73,15 @@ def approvals(ours: float) -> list[dict[str, object]]:
     ]
 
 
+def published(figures: Path, page: Path) -> None:
+    """Publish figures, as the command does."""
+    arguments = ["--measured", str(figures), "--page", str(page)]
+    publish.main.main(arguments, standalone_mode=False)
+
+
 def test_what_was_measured_is_published_with_its_plots(figures: Path) -> None:
     page = figures / "benchmarks.md"
-    assert publish.main(["--measured", str(figures), "--page", str(page)]) == 0
+    published(figures, page)
 
     text = page.read_text()
     assert "| SQL: 0.8 of the same statements by hand, or more | 0.90 to 0.90 | reached |" in text
@@ -86,35 +91,30 @@ def test_what_was_measured_is_published_with_its_plots(figures: Path) -> None:
         assert 1000 < (figures / picture).stat().st_size < LARGEST_PICTURE
 
 
-def test_a_run_too_short_for_its_processor_time_is_not_published(
-    figures: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_run_too_short_for_its_processor_time_is_not_published(figures: Path) -> None:
     rounds = [a_round(side, ticks=side != http.ALONE) for side in http.SIDES]
     assert math.isnan(http.cost(rounds, http.ALONE, http.API, 1))
     written = {"rounds": [vars(one) for one in rounds], "footprint": {}}
     (figures / "http.json").write_text(json.dumps(written))
     page = figures / "benchmarks.md"
 
-    assert publish.main(["--measured", str(figures), "--page", str(page)]) == 2
-    assert "too short" in capsys.readouterr().err
+    with pytest.raises(CommandError, match="too short") as refused:
+        published(figures, page)
+    assert refused.value.exit_code == 2
     assert not page.exists()
 
 
-def test_nothing_is_published_before_it_is_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_is_published_before_it_is_measured(tmp_path: Path) -> None:
     page = tmp_path / "benchmarks.md"
-    assert publish.main(["--measured", str(tmp_path), "--page", str(page)]) == 2
-    assert "run make bench first" in capsys.readouterr().err
+    with pytest.raises(CommandError, match="run make bench first") as refused:
+        published(tmp_path, page)
+    assert refused.value.exit_code == 2
     assert not page.exists()
 
 
 def test_the_page_names_programs_and_pictures_that_exist() -> None:
     text = publish.DOC.read_text()
-    named = set(re.findall(r"-m scripts\.lab\.bench\.(\w+)", text))
-    assert named >= set(MEASURES)
-    for program in named:
-        assert (ROOT / "scripts" / "lab" / "bench" / f"{program}.py").exists()
+    assert set(re.findall(r"-m scripts lab bench (\w+)", text)) == set(MEASURES)
     for target in re.findall(r"`make ([a-z-]+)", text):
         assert f"\n{target}: " in (ROOT / "Makefile").read_text()
     pictures = re.findall(r"\]\((.+?\.svg)\)", text)
@@ -160,5 +160,5 @@ def test_the_generator_reads_an_answer_to_its_end_and_a_job_to_its_last_call(
 def test_the_generator_counts_no_refusal(replies: tuple[int, list[bytes]]) -> None:
     port, said = replies
     said.append(b"HTTP/1.1 402 Payment Required\r\nContent-Length: 2\r\n\r\n{}")
-    with pytest.raises(StackError, match="402"):
+    with pytest.raises(CommandError, match="402"):
         load.run(port, iter([[load.request("GET", "/", {})]]), 1, 0)

@@ -1,13 +1,13 @@
 """The bundle: the same install as one file, for places that have no psql."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 
-from scripts.local import ROOT, database
+from scripts.operate import psql
 from scripts.operate.bundle import version
+from tests import programs
 from tests.install.places import dump
 from tests.servers import Server
 
@@ -21,17 +21,13 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
     server: Server, own_database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "bundle.sql"
-    subprocess.run(
-        [sys.executable, "-m", "scripts.operate.bundle", "--output", str(file)],
-        cwd=ROOT,
-        check=True,
-    )
+    assert programs.run("bundle", "--output", file).returncode == 0
     text = file.read_text()
     assert not any(line.startswith("\\") for line in text.splitlines())
 
     address = server.create("test_bundle", "template0")
     try:
-        database.apply(address, [database.SUPABASE, database.STARTER])
+        psql.apply(address, [psql.SUPABASE, psql.STARTER])
         for _ in range(2):
             with psycopg.connect(address, autocommit=True) as connection:
                 connection.pgconn.exec_(
@@ -45,11 +41,7 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
 
 def test_the_bundle_says_which_release_it_is_and_a_checksum_that_holds(tmp_path: Path) -> None:
     file = tmp_path / "bundle.sql"
-    subprocess.run(
-        [sys.executable, "-m", "scripts.operate.bundle", "--output", str(file)],
-        cwd=ROOT,
-        check=True,
-    )
+    assert programs.run("bundle", "--output", file).returncode == 0
     release, said, *_ = file.read_text().splitlines()
 
     [_, command] = said.split(": ")

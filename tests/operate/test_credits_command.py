@@ -1,7 +1,6 @@
 """The operator's commands, as an operator runs them: credits and doctor."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -27,19 +26,15 @@ class Ended(Protocol):
 class Operator:
     """Somebody at a prompt, with a database at hand."""
 
-    def __init__(self, address: str) -> None:
-        """Name the database that DATABASE_URL says."""
+    def __init__(self, address: str, **settings: str) -> None:
+        """Name the database that DATABASE_URL says, and the settings beside it."""
         self.address = address
+        self.settings = settings
 
-    def run(self, module: str, *arguments: object, answers: str = "") -> Ended:
+    def run(self, command: str, *arguments: object, answers: str = "") -> Ended:
         """Run a command and type the answers."""
-        return programs.run(
-            f"scripts.{module}",
-            *arguments,
-            env={**os.environ, "DATABASE_URL": self.address, "COLUMNS": "100"},
-            said=answers,
-            timeout=60,
-        )
+        settings = {"DATABASE_URL": self.address, **self.settings}
+        return programs.run(command, *arguments, env=settings, said=answers, timeout=60)
 
     def credits(self, *arguments: object, answers: str = "") -> Ended:
         """Run the command for credits."""
@@ -130,7 +125,7 @@ def test_a_grant_keeps_its_end_and_its_reason_and_finds_a_person_by_id_or_by_any
     ("arguments", "complaint"),
     [
         (["0"], "Refused: The grant is not valid\n  {'amount': 'must be 1 to 100000 credits'}\n"),
-        (["five"], "argument amount: invalid int value: 'five'"),
+        (["five"], "'five' is not a valid integer"),
         (["5", "--expires-at", "2087-06-30T00:00"], "has no offset: add Z, or +02:00"),
         (["5", "--expires-at", "soon"], "'soon' is no moment in ISO 8601"),
         (["5", "--expires-at", "2000-01-01T00:00Z"], "must be in the future"),
@@ -248,12 +243,13 @@ def test_show_lists_the_lots_and_history_every_change(
 def test_help_needs_no_database(module: str) -> None:
     words = said(Operator("").run(module, "--help"))
 
-    assert words.startswith("usage: ")
+    assert words.startswith(f"Usage: python -m scripts {module} ")
 
 
 def test_every_command_has_help() -> None:
     for command in ("grant", "adjust", "show", "history"):
-        assert said(Operator("").credits(command, "--help")).startswith("usage: ")
+        words = said(Operator("").credits(command, "--help"))
+        assert words.startswith(f"Usage: python -m scripts credits {command} ")
 
 
 def test_without_a_database_the_commands_ask_for_one() -> None:

@@ -1,14 +1,14 @@
 """The doctor finds each thing that can go wrong with what is installed, and changes nothing."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import uuid4
 
 import pytest
 
-from scripts.local import ROOT, database
+from scripts.operate import psql
+from scripts.operate.sql_files import object_file
 from tests import actors, programs
 from tests.actors import Connection, add_person, propose
 
@@ -36,9 +36,7 @@ class Answer:
 
 def examine(db: Connection) -> Answer:
     """Look the database over, and return what is not in order."""
-    ended = programs.run(
-        "scripts.operate.doctor", db.info.dsn, "--json", env={**os.environ, "DATABASE_URL": ""}
-    )
+    ended = programs.run("doctor", db.info.dsn, "--json")
     assert ended.stderr == ""
     findings: list[Found] = json.loads(ended.stdout)["findings"]
     complaints = [found for found in findings if found["level"] != "ok"]
@@ -179,7 +177,7 @@ def test_what_was_damaged_is_found_and_an_install_mends_it(db: Connection, damag
     assert answer.status == int(any(level == "error" for level, _ in expected))
     for found in answer.complaints:
         if found["do"].startswith("make apply"):
-            database.apply(db.info.dsn, [database.INSTALL])
+            psql.apply(db.info.dsn, [psql.INSTALL])
         elif found["do"].startswith(("alter", "revoke", "reindex")):
             db.execute(found["do"])
     left = {what for _, what in examine(db).whats()}
@@ -197,7 +195,7 @@ def test_another_release_is_told_from_this_one(db: Connection) -> None:
         " set search_path = '' as $$ select '0.0.9' $$;"
         " delete from session_approval.installs"
     )
-    db.execute((ROOT / "sql" / "record.sql").read_text())
+    db.execute(object_file("record_install").read_text())
 
     answer = examine(db)
 
@@ -279,7 +277,7 @@ def test_every_constraint_of_our_tables_is_looked_for(db: Connection) -> None:
 def test_an_install_does_not_hide_a_constraint_that_is_gone(db: Connection) -> None:
     db.execute("alter table session_approval.bookings drop constraint nobody_is_booked_twice")
 
-    database.apply(db.info.dsn, [database.INSTALL])
+    psql.apply(db.info.dsn, [psql.INSTALL])
 
     [found] = examine(db).complaints
     assert found["what"] == (

@@ -1,6 +1,6 @@
 """The sweep as a command, and by pg_cron where there is one."""
 
-from scripts.local import database
+from scripts.operate import psql
 from tests import actors
 from tests.actors import add_person, change, give_credits, propose, row
 from tests.operate.test_credits_command import Operator
@@ -39,7 +39,7 @@ def test_where_pg_cron_is_installed_the_sweep_is_its_job(own_database: str) -> N
         )
 
         for _ in range(2):
-            database.apply(own_database, [database.INSTALL])
+            psql.apply(own_database, [psql.INSTALL])
 
         [job] = db.execute("select * from cron.job").fetchall()
         assert (job["jobname"], job["schedule"]) == ("session_approval_sweep", "* * * * *")

@@ -1,6 +1,6 @@
 """What a session's people are told by Supabase Realtime, where it is installed."""
 
-from scripts.local import database
+from scripts.operate import psql
 from tests import actors
 from tests.actors import Row, add_person, call, give_credits, propose
 
@@ -32,7 +32,7 @@ def test_both_people_are_told_which_session_changed_and_nothing_more(own_databas
     with actors.connect(own_database) as db:
         db.execute(REALTIME)
         for _ in range(2):
-            database.apply(own_database, [database.INSTALL])
+            psql.apply(own_database, [psql.INSTALL])
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)
 

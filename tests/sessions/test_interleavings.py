@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
 from tests import actors
 from tests.actors import (
     Connection,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Page, expect
 
-from scripts.local import StackError
+from scripts import CommandError
 from scripts.local.npm import fetched
 from tests import actors
 from tests.actors import Connection, Person
@@ -32,7 +32,7 @@ def axe() -> str:
     """The source of axe-core, fetched by npm once and kept beside the local stack's programs."""
     try:
         source = fetched("axe-core/axe.min.js", AXE)
-    except StackError as error:
+    except CommandError as error:
         pytest.skip(f"NOT TESTED, axe-core looks for barriers: {error}")
     return source.read_text()
 

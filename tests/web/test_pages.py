@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.operate.sql_files import object_files
 
 WEB = ROOT / "api" / "web"

@@ -1,24 +1,26 @@
 """Restart three instances of the API in turn under load, behind a balancer, and count failures."""
 
-import argparse
 import signal
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+import click
+
+from scripts import CommandError
 from scripts.lab.availability import parts
-from scripts.lab.availability.history import Door, Load, answers, check, latency
+from scripts.lab.availability.history import Load, Target, check, kinds_of_answers, latency
 from scripts.lab.availability.people import SECRET, People
-from scripts.local import StackError, free_port
+from scripts.local import free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
+from scripts.local.processes import Process, answers
 
 _INSTANCES = 3
-# A rehearsed restart: taken out of the balancer, then stopped, started, and let in again. Others
-# are what happens without the rehearsal, and what a lost machine costs.
+# A planned restart: the instance is taken out of the balancer, stopped, started, and let in again.
+# The others show what happens without that, and what a lost machine costs.
 _WAYS = ("drained", "only stopped", "killed")
 _CONFIG = """
 global
@@ -31,7 +33,7 @@ defaults
   timeout check 1s
   option redispatch
   retries 3
-  # Repeating is safe: every call of ours may be, and these were not even begun.
+  # Every call of ours may be repeated, and these were not even begun.
   retry-on conn-failure empty-response
 frontend api
   bind 127.0.0.1:{port}
@@ -44,21 +46,16 @@ backend instances
 """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print each way of restarting, with its failures; 0 when the rehearsed one has none."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.availability.balancer",
-        description=__doc__,
-        epilog="It needs HAProxy: apt-get install haproxy",
-    )
-    parser.add_argument("--rounds", type=int, default=1, help="restarts of each (%(default)s)")
-    parser.add_argument("--connections", type=int, default=8, help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
-    return parts.run(lambda folder: _measure(folder, given.rounds, given.connections))
+@click.command(help=__doc__, epilog="It needs HAProxy: apt-get install haproxy")
+@click.option("--rounds", type=int, default=1, show_default=True, help="Restarts of each.")
+@click.option("--connections", type=int, default=8, show_default=True)
+def main(rounds: int, connections: int) -> int:
+    """Print each way of restarting, with its failures; 0 when the planned one has none."""
+    return parts.run(lambda folder: _measure(folder, rounds, connections))
 
 
 class Balancer:
-    """HAProxy before the instances, told by its socket which of them to use."""
+    """HAProxy before the instances; its socket takes orders which of them to use."""
 
     def __init__(self, folder: Path, instances: Sequence[parts.Api]) -> None:
         """Write its configuration and start it."""
@@ -67,10 +64,10 @@ class Balancer:
         servers = "\n".join(f"  server {n} 127.0.0.1:{one.port}" for n, one in enumerate(instances))
         config = folder / "haproxy.cfg"
         config.write_text(_CONFIG.format(socket=self._socket, port=port, servers=servers))
-        self.process = parts.Process(
+        self.process = Process(
             [parts.program("haproxy", "haproxy"), "-f", config], folder / "haproxy.log"
         )
-        self.process.wait_until(lambda: parts.answers(f"{self.url}/healthz"))
+        self.process.wait_until(lambda: answers(f"{self.url}/healthz"))
 
     def tell(self, words: str) -> str:
         """Give an order, and return the answer."""
@@ -99,7 +96,7 @@ class Balancer:
         for line in lines:
             if line.startswith(f"instances,{instance},"):
                 return line.split(",")[place]
-        raise StackError(f"haproxy knows no instance {instance}")
+        raise CommandError(f"haproxy knows no instance {instance}")
 
 
 def _measure(folder: Path, rounds: int, connections: int) -> int:
@@ -121,7 +118,7 @@ def _measure(folder: Path, rounds: int, connections: int) -> int:
         failures = {}
         print(f"{_INSTANCES} instances behind HAProxy, each restarted {rounds} times under load\n")
         for way in _WAYS:
-            with Load([Door.api(balancer.url)], tokens, requests, connections) as load:
+            with Load([Target.api(balancer.url)], tokens, requests, connections) as load:
                 for instance in list(range(_INSTANCES)) * rounds:
                     _restart(way, balancer, instance, instances[instance])
             failures[way] = sum(not one.acknowledged for one in load.history)
@@ -129,7 +126,8 @@ def _measure(folder: Path, rounds: int, connections: int) -> int:
             wrong = check(server.uri(), load.history)
             print(
                 f"  {way:13} {failures[way]:>4} failed of {len(load.history)}; p50 {middle:.0f} ms,"
-                f" p99 {slow:.0f} ms; {answers(load.history)}; lost or taken twice: {len(wrong)}"
+                f" p99 {slow:.0f} ms; {kinds_of_answers(load.history)};"
+                f" lost or taken twice: {len(wrong)}"
             )
             if wrong:
                 return 1
@@ -144,7 +142,3 @@ def _restart(way: str, balancer: Balancer, number: int, instance: parts.Api) -> 
     instance.start()
     balancer.let_in(number)
     time.sleep(0.5)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,9 +1,7 @@
 """Kill a primary under load, promote its synchronous standby, and look for what was lost."""
 
-import argparse
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -13,12 +11,20 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
+import click
 import psycopg
 
+from scripts import CommandError
 from scripts.lab.availability import parts
-from scripts.lab.availability.history import Attempt, Door, Load, answers, check, done_in_silence
+from scripts.lab.availability.history import (
+    Attempt,
+    Load,
+    Target,
+    check,
+    done_without_acknowledgement,
+    kinds_of_answers,
+)
 from scripts.lab.availability.people import SECRET, People
-from scripts.local import StackError
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
 
@@ -37,46 +43,47 @@ class Round:
     wrong: Sequence[str]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@click.command(
+    help=__doc__,
+    epilog="It needs nothing beyond make. Two servers on this machine stand for two machines; with"
+    " --commit local a loss is expected, and shows that the check would see one.",
+)
+@click.option("--rounds", type=int, default=5, show_default=True, help="Kills.")
+@click.option(
+    "--seconds", type=float, default=3, show_default=True, help="Of load before and after each."
+)
+@click.option("--connections", type=int, default=8, show_default=True)
+@click.option(
+    "--commit",
+    type=click.Choice(_MODES),
+    default="on",
+    show_default=True,
+    help="synchronous_commit.",
+)
+@click.option(
+    "--without-fsync",
+    is_flag=True,
+    help="Faster; only a crash of the whole machine could lose what it leaves out.",
+)
+@click.option("--picture", type=click.Path(path_type=Path), help="Draw the last round, as SVG.")
+def main(
+    rounds: int,
+    seconds: float,
+    connections: int,
+    commit: str,
+    without_fsync: bool,
+    picture: Path | None,
+) -> int:
     """Print each round, and the figures of all; 0 when nothing was lost or taken twice, else 1."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.availability.failover",
-        description=__doc__,
-        epilog="It needs nothing beyond make. Two servers on this machine stand for two machines;"
-        " with --commit local a loss is expected, and shows that the check would see one.",
-    )
-    parser.add_argument("--rounds", type=int, default=5, help="kills (default: %(default)s)")
-    parser.add_argument(
-        "--seconds", type=float, default=3, help="of load before and after each (%(default)s)"
-    )
-    parser.add_argument("--connections", type=int, default=8, help="(default: %(default)s)")
-    parser.add_argument(
-        "--commit", choices=_MODES, default="on", help="synchronous_commit (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--without-fsync",
-        action="store_true",
-        help="faster; what only a crash of the whole machine would lose is at risk",
-    )
-    parser.add_argument("--picture", type=Path, help="draw the last round there, as SVG")
-    given = parser.parse_args(arguments)
+    config = {"synchronous_commit": commit, "fsync": "off" if without_fsync else "on"}
 
     def measure(folder: Path) -> int:
-        rounds, old = _measure(
-            folder, given.rounds, given.seconds, given.connections, _config(given)
-        )
-        if given.picture:
-            given.picture.write_text(_draw(rounds[-1]))
-        return _report(rounds, given.commit, old)
+        measured, old = _measure(folder, rounds, seconds, connections, config)
+        if picture:
+            picture.write_text(_draw(measured[-1]))
+        return _report(measured, commit, old)
 
     return parts.run(measure)
-
-
-def _config(given: argparse.Namespace) -> dict[str, str]:
-    return {
-        "synchronous_commit": given.commit,
-        "fsync": "off" if given.without_fsync else "on",
-    }
 
 
 def _measure(
@@ -109,12 +116,12 @@ def _measure(
             ended.callback(standby.stop)
             standby.start()
             parts.follow_synchronously(primary)
-            load = Load([Door.api(api.url)], tokens, requests, connections)
+            load = Load([Target.api(api.url)], tokens, requests, connections)
             one = _lose(primary, standby, load, seconds)
             measured.append(replace(one, wrong=check(standby.uri("sa"), one.history)))
             parts.say(
                 f"round {number + 1}: promoted after {one.promoted:.2f} s, first good answer after"
-                f" {one.first_answer:.2f} s; {answers(one.history)}"
+                f" {one.first_answer:.2f} s; {kinds_of_answers(one.history)}"
             )
             old, primary = primary, standby
         ended.callback(old.stop)
@@ -124,21 +131,21 @@ def _measure(
 def _lose(
     primary: EmbeddedPostgres, standby: EmbeddedPostgres, load: Load, seconds: float
 ) -> Round:
-    """Kill the primary in the midst of approvals, and promote the standby once it is missed."""
+    """Kill the primary during approvals, and promote the standby when it is missed."""
     promoted: list[float] = []
     watch = threading.Thread(target=_promote_when_missed, args=(primary, standby, promoted))
     with load:
         time.sleep(seconds)
         watch.start()
         killed = time.monotonic()
-        gone = parts.kill(primary)  # who asks from then on is answered by the standby
+        gone = parts.kill(primary)  # from then on only the standby can answer
         watch.join()
         parts.wait_for(lambda: load.acknowledged_since(gone), "a good answer", 90)
         time.sleep(seconds)
     primary.stop()  # its processes are gone: this gives its lock back
     first = load.acknowledged_since(gone)
     if first is None or not promoted:
-        raise StackError("the standby was not promoted")
+        raise CommandError("the standby was not promoted")
     history = [
         replace(one, began=one.began - killed, ended=one.ended - killed) for one in load.history
     ]
@@ -177,7 +184,7 @@ def _the_old_one_returns(old: EmbeddedPostgres) -> str:
 def _promote_when_missed(
     primary: EmbeddedPostgres, standby: EmbeddedPostgres, promoted: list[float]
 ) -> None:
-    """Look after the primary; when it is silent several times in a row, promote the standby."""
+    """Watch the primary; when it is silent several times in a row, promote the standby."""
     silent = 0
     while silent < _LOOKS:
         time.sleep(_LOOK_EVERY)
@@ -207,14 +214,14 @@ def _report(rounds: Sequence[Round], commit: str, old: str) -> int:
     everything = [one for each in rounds for one in each.history]
     first = [each.first_answer for each in rounds]
     acknowledged = {one.request.session for one in everything if one.acknowledged}
-    unknown = done_in_silence(everything, "UPSTREAM_UNAVAILABLE")
+    unknown = done_without_acknowledgement(everything, "UPSTREAM_UNAVAILABLE")
     wrong = [found for each in rounds for found in each.wrong]
     promoted = [each.promoted for each in rounds]
     print(f"synchronous_commit = {commit}; the primary killed with -9 {len(rounds)} times\n")
     for what, figure in {
         "approvals acknowledged": len(acknowledged),
         "acknowledged and lost, or taken twice": len(wrong),
-        "answers of each kind": answers(everything),
+        "answers of each kind": kinds_of_answers(everything),
         "told that nothing was done, and it was": unknown,
         "promoted, seconds after the kill": _spread(promoted),
         "first good answer, seconds after": _spread(first),
@@ -265,7 +272,3 @@ def _draw(one: Round) -> str:
         ' <tspan fill="#c0392b">failed</tspan> requests in each tenth of a second</text>'
     )
     return "\n".join([*lines, "</svg>"]) + "\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""The parts that are put together: standbys, API instances, and programs that Debian brings."""
+"""The parts of these measurements: standbys, API instances, and programs that Debian brings."""
 
 import os
 import pwd
@@ -9,42 +9,43 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import psycopg
 
+from scripts import CommandError
 from scripts.lab.availability.people import ISSUER, SECRET
-from scripts.local import ROOT, StackError, end_at_once, free_port
+from scripts.local import api_server, free_port
 from scripts.local.postgres import EmbeddedPostgres
+from scripts.local.processes import Process, answers, end_at_once
 
 _START_SECONDS = 30.0
 
 
-def program(name: str, package: str, *folders: str) -> Path:
-    """Return a program of this machine, or raise StackError with what to install."""
-    found = shutil.which(name, path=os.pathsep.join([*folders, os.environ["PATH"], "/usr/sbin"]))
+def program(name: str, package: str) -> Path:
+    """Return a program of this machine, or raise CommandError with what to install."""
+    found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
     if found is None:
-        raise StackError(f"{name} is not on this machine: apt-get install {package}")
+        raise CommandError(f"{name} is not on this machine: apt-get install {package}")
     return Path(found)
 
 
 def run(measure: Callable[[Path], int]) -> int:
-    """Measure in a folder that goes away, ending with 2 and the reason where a part is missing."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all ends that was started
+    """Measure in a temporary folder; return 2, and say why, where a part is missing."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every part is ended
     with tempfile.TemporaryDirectory(prefix="sa-scaling-", dir="/tmp") as folder:
         try:
             return measure(Path(folder))
-        except StackError as error:
+        except CommandError as error:
             print(error, file=sys.stderr)
             return 2
 
 
 def say(progress: str) -> None:
-    """Report progress, apart from the figures."""
+    """Report progress on stderr, apart from the figures."""
     print(progress, file=sys.stderr, flush=True)
 
 
@@ -76,7 +77,7 @@ def make_standby(
         check=False,
     )
     if copied.returncode != 0:
-        raise StackError(f"pg_basebackup stopped:\n{copied.stderr}")
+        raise CommandError(f"pg_basebackup stopped:\n{copied.stderr}")
     (data / ".s.PGSQL.5432.lock").unlink()  # the primary's, whose socket lies in its folder
     return EmbeddedPostgres(data, bin_dir=primary.bin_dir, config=config)
 
@@ -101,9 +102,9 @@ def follow_synchronously(primary: EmbeddedPostgres) -> None:
 
 
 def kill(server: EmbeddedPostgres) -> float:
-    """End a server's processes at once, with -9, all of them; return the moment it was gone."""
+    """Kill all processes of a server at once; return the moment when it was gone."""
     if server.pid is None:
-        raise StackError(f"{server.data} has no server to kill")
+        raise CommandError(f"{server.data} has no server to kill")
     postmaster = psutil.Process(server.pid)
     postmaster.suspend()  # so that no child is born while they are counted
     family = [postmaster, *postmaster.children(recursive=True)]
@@ -121,62 +122,16 @@ def _has_ended(process: psutil.Process) -> bool:
 
 
 def wait_for(met: Callable[[], object], what: str, seconds: float = _START_SECONDS) -> None:
-    """Return once a condition is met, or raise StackError that names it."""
+    """Return once a condition is met, or raise CommandError that names it."""
     deadline = time.monotonic() + seconds
     while not met():
         if time.monotonic() > deadline:
-            raise StackError(f"waited {seconds:.0f} s for {what}")
+            raise CommandError(f"waited {seconds:.0f} s for {what}")
         time.sleep(0.01)
 
 
-class Process:
-    """A program with a log of its own, ended by its pid."""
-
-    def __init__(
-        self,
-        command: Sequence[str | Path],
-        log: Path,
-        environment: dict[str, str] | None = None,
-        user: str | None = None,
-    ) -> None:
-        """Start it."""
-        self.log = log
-        with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**os.environ, **(environment or {})},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                user=user,
-                group=user,
-                start_new_session=True,
-            )
-
-    def wait_until(self, ready: Callable[[], object]) -> None:
-        """Return once it is ready; raise StackError with its last words when it has ended."""
-        deadline = time.monotonic() + _START_SECONDS
-        while not ready():
-            if self.popen.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-2000:]
-                self.stop()
-                raise StackError(f"{self.popen.args!r} did not start; its log ends:\n{tail}")
-            time.sleep(0.02)
-
-    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """End it, and wait for the end."""
-        if self.popen.poll() is None:
-            self.popen.send_signal(how)
-            try:
-                self.popen.wait(40)
-            except subprocess.TimeoutExpired:
-                self.popen.kill()
-                self.popen.wait(5)
-
-
 class Api:
-    """One instance of the API as it is deployed: gunicorn with the project's own configuration."""
+    """One instance of the API as it is deployed."""
 
     def __init__(self, rest_url: str, log: Path) -> None:
         """Name the PostgREST that it forwards to."""
@@ -188,33 +143,18 @@ class Api:
 
     def start(self) -> None:
         """Start it and return once it, and all behind it, answers."""
-        self.process = Process(
-            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"],
-            self._log,
-            self.environment(),
-        )
+        self.process = api_server.start(self.port, self._log, **self.settings())
         self.process.wait_until(lambda: answers(f"{self.url}/readyz"))
 
-    def environment(self) -> dict[str, str]:
-        """Return its environment: no rate limits, no video provider, nothing of the machine's."""
+    def settings(self) -> dict[str, str]:
+        """Return its settings: no rate limits and no video provider."""
         return {
             "SUPABASE_URL": self._rest_url,
             "SUPABASE_REST_URL": self._rest_url,
             "SUPABASE_PUBLISHABLE_KEY": "sb_publishable_local",
             "SUPABASE_JWT_SECRET": SECRET,
             "SUPABASE_JWT_ISSUER": ISSUER,
-            "SUPABASE_JWKS_URL": "",
-            "SUPABASE_SECRET_KEY": "",
-            "VIDEO_PROVIDER": "",
-            "DAILY_API_KEY": "",
-            "DAILY_WEBHOOK_SECRET": "",
-            "REFUSE_ANONYMOUS": "",
-            "THERAPIST_AAL": "",
             "RATE_LIMIT": "off",
-            "RATE_LIMIT_STORAGE_URL": "",
-            "METRICS_TOKEN": "",
-            "ALLOWED_ORIGINS": "",
-            "PORT": str(self.port),
         }
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
@@ -223,14 +163,6 @@ class Api:
             if how == signal.SIGKILL:  # the workers too: the machine is gone
                 end_at_once(psutil.Process(self.process.popen.pid).children(recursive=True))
             self.process.stop(how)
-
-
-def answers(url: str) -> bool:
-    """Whether an address answers with success."""
-    try:
-        return httpx.get(url, timeout=1).is_success
-    except httpx.TransportError:
-        return False
 
 
 def listens(port: int) -> bool:

@@ -1,45 +1,37 @@
 """Compare PostgREST on Postgres itself with PostgREST through PgBouncer in transaction mode."""
 
-import argparse
-import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 from pathlib import Path
 
+import click
 import psycopg
 
 from scripts.lab.availability import parts
-from scripts.lab.availability.history import Door, Load, check, latency
+from scripts.lab.availability.history import Load, Target, check, latency
 from scripts.lab.availability.people import SECRET, People
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
 
 _INSTANCES = 3  # of PostgREST, each with its own pool of 20
 _HELD = 8  # connections to Postgres that PgBouncer keeps for all of them
-# Between transactions nothing is kept: no prepared statement, no LISTEN. (SIGUSR1 has PostgREST
-# read the schema anew.)
+# Between transactions nothing is kept: no prepared statement, no LISTEN. (At SIGUSR1 PostgREST
+# reads the schema again.)
 _POOLED = {"PGRST_DB_PREPARED_STATEMENTS": "false", "PGRST_DB_CHANNEL_ENABLED": "false"}
 _SIDES = ("direct", "not prepared", "pooled")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@click.command(help=__doc__, epilog="It needs PgBouncer: apt-get install pgbouncer")
+@click.option(
+    "--approvals", type=int, default=4000, show_default=True, help="Of each side and round."
+)
+@click.option("--rounds", type=int, default=2, show_default=True)
+@click.option("--connections", type=int, default=24, show_default=True)
+def main(approvals: int, rounds: int, connections: int) -> int:
     """Print throughput and connections of each side; 0 when every storm was exact, 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.availability.pooling",
-        description=__doc__,
-        epilog="It needs PgBouncer: apt-get install pgbouncer",
-    )
-    parser.add_argument(
-        "--approvals", type=int, default=4000, help="a side and round (%(default)s)"
-    )
-    parser.add_argument("--rounds", type=int, default=2, help="(default: %(default)s)")
-    parser.add_argument("--connections", type=int, default=24, help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
-    return parts.run(
-        lambda folder: _measure(folder, given.approvals, given.rounds, given.connections)
-    )
+    return parts.run(lambda folder: _measure(folder, approvals, rounds, connections))
 
 
 def _measure(folder: Path, approvals: int, rounds: int, connections: int) -> int:
@@ -62,8 +54,8 @@ def _measure(folder: Path, approvals: int, rounds: int, connections: int) -> int
         for turn in range(rounds):
             for side in _SIDES if turn % 2 else reversed(_SIDES):
                 address = pooled if side == "pooled" else direct
-                with _instances(address, side, folder) as doors:
-                    load = Load(doors, tokens, islice(requests, approvals), connections)
+                with _instances(address, side, folder) as targets:
+                    load = Load(targets, tokens, islice(requests, approvals), connections)
                     with load:
                         load.wait()
                         held[side] = _connected(server)
@@ -88,10 +80,10 @@ def _measure(folder: Path, approvals: int, rounds: int, connections: int) -> int
 
 
 @contextmanager
-def _instances(address: str, side: str, folder: Path) -> Iterator[list[Door]]:
+def _instances(address: str, side: str, folder: Path) -> Iterator[list[Target]]:
     """Run the PostgREST instances on one address."""
     with ExitStack() as ended:
-        doors = []
+        targets = []
         for n in range(_INSTANCES):
             rest = PostgREST(
                 address,
@@ -101,8 +93,8 @@ def _instances(address: str, side: str, folder: Path) -> Iterator[list[Door]]:
             )
             ended.callback(rest.stop)
             rest.start()
-            doors.append(Door.postgrest(rest.url))
-        yield doors
+            targets.append(Target.postgrest(rest.url))
+        yield targets
 
 
 def _connected(server: EmbeddedPostgres) -> int:
@@ -112,7 +104,3 @@ def _connected(server: EmbeddedPostgres) -> int:
             "select count(*) from pg_catalog.pg_stat_activity a where a.usename = 'authenticator'"
         ).fetchall()
     return int(number)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

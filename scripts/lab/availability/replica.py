@@ -1,20 +1,19 @@
 """Read from a streaming replica: which calls it answers, how late it is, and what commits pay."""
 
-import argparse
 import json
 import statistics
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import psycopg
 
 from scripts.lab.availability import parts
-from scripts.lab.availability.history import Door, Load
+from scripts.lab.availability.history import Load, Target
 from scripts.lab.availability.people import SECRET, People, Request, therapist_id, token
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
@@ -22,7 +21,7 @@ from scripts.local.postgrest import PostgREST
 # How long a commit waits: for the primary's disk, for the standby's, until it can be read there.
 _MODES = ("local", "on", "remote_apply")
 _SESSION = "00000000-0000-4000-a000-000000000000"
-# Every door, and what it is asked; a replica must answer those that read, and no other.
+# Every entry point, with its parameters. A replica must answer those that read, and no other.
 _READS: dict[str, dict[str, object]] = {
     "list_pending_sessions": {},
     "list_sessions": {"p_upcoming": True},
@@ -46,18 +45,16 @@ _WRITES: dict[str, dict[str, object]] = {
 _THERAPISTS = {"list_clients", "check_availability", "create_custom_session", "finish_session"}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@click.command(
+    help=__doc__,
+    epilog="It needs nothing beyond make. Two servers on this machine stand for two machines: a"
+    " network between them adds to every figure but that of local.",
+)
+@click.option("--approvals", type=int, default=1000, show_default=True, help="Of each mode.")
+@click.option("--connections", type=int, default=8, show_default=True)
+def main(approvals: int, connections: int) -> int:
     """Print what the replica answers and how late; 0 when it answers every call that reads."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.availability.replica",
-        description=__doc__,
-        epilog="It needs nothing beyond make. Two servers on this machine stand for two machines:"
-        " a network between them is added to every figure but the plain one.",
-    )
-    parser.add_argument("--approvals", type=int, default=1000, help="of each mode (%(default)s)")
-    parser.add_argument("--connections", type=int, default=8, help="(default: %(default)s)")
-    given = parser.parse_args(arguments)
-    return parts.run(lambda folder: _measure(folder, given.approvals, given.connections))
+    return parts.run(lambda folder: _measure(folder, approvals, connections))
 
 
 def _measure(folder: Path, approvals: int, connections: int) -> int:
@@ -89,7 +86,7 @@ def _measure(folder: Path, approvals: int, connections: int) -> int:
                     db.execute(f"alter system set synchronous_commit = '{mode}'")
                     db.execute("select pg_reload_conf()")
                 some = [next(requests) for _ in range(approvals)]
-                with Load([Door.postgrest(rests[0])], tokens, some, connections) as load:
+                with Load([Target.postgrest(rests[0])], tokens, some, connections) as load:
                     late[mode] += _lateness(rests, requests, tokens, 100)
                     load.wait()
                 rates[mode].append(len(load.history) / load.seconds)
@@ -107,7 +104,7 @@ def _measure(folder: Path, approvals: int, connections: int) -> int:
 
 
 def _print_answers(url: str, people: People) -> bool:
-    """Call every door on the replica and print what it says."""
+    """Call every entry point on the replica and print what it answers."""
     right = True
     tokens = {"client": next(iter(people.tokens().values())), "therapist": token(therapist_id(0))}
     print("What a replica answers:\n")
@@ -123,7 +120,7 @@ def _print_answers(url: str, people: People) -> bool:
 def _lateness(
     urls: Sequence[str], requests: Iterator[Request], tokens: dict[str, str], times: int
 ) -> list[float]:
-    """Approve on the primary, then ask the replica until it shows that; the seconds, 0 at once."""
+    """Approve on the primary, then ask the replica until it shows that; return the seconds."""
     late = []
     with httpx.Client() as http:
         for _ in range(times):
@@ -147,7 +144,3 @@ def _call(
 ) -> httpx.Response:
     headers = {"Authorization": f"Bearer {who}"}
     return http.post(f"{url}/rpc/{function}", json=parameters, headers=headers, timeout=10)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

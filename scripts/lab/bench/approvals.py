@@ -1,6 +1,5 @@
 """Measure approvals beside the same statements sent by hand, and beside less than that."""
 
-import argparse
 import json
 import re
 import statistics
@@ -11,25 +10,27 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
+import click
 import psycopg
 from psycopg import sql
 
-from scripts.local import LOCAL, StackError, database
+from scripts import CommandError
+from scripts.lab.bench import FOLDER
 from scripts.local.postgres import WHEEL_BIN, EmbeddedPostgres
+from scripts.operate import psql
 
 GOAL = 0.7  # of the throughput of the same statements
 CLIENTS = (1, 8, 32)
-WALLETS = (1000, 1)  # people whose credits pay: each round, or all of it from one person's
-_FOLDER = LOCAL / "bench"
+WALLETS = (1000, 1)  # people whose credits pay, in turn; or one person, who pays for all
 _FIRST = 100_000_000_000  # the number of the first session
-_A_ROUND = 100_000_000  # numbers that a round has to itself
+_A_ROUND = 100_000_000  # numbers of one round: each session has its own
 _LOTS = 3  # a client's; the application inserts one per purchase
-# Transactions a second that no machine reaches: so many sessions are made ready.
+# Transactions a second that no machine reaches: it says how many sessions are made.
 _FASTEST = {"public": 4000, "by_hand": 12000}
 
-# Ids are numbers in the digits of a uuid, so that a script can count through them: one pgbench
-# client takes every session once, and never one of another's. The prefix is the same for all sides.
-# Each client begins at a wallet of its own and goes round all of them.
+# Ids are numbers in the digits of a uuid, so that a script can count through them: a pgbench client
+# takes each of its sessions once, and never another client's. The prefix is the same for all sides.
+# Each client begins at another wallet and then takes all of them in turn.
 _PICK = """
 \\set session :first + :client_id * 1000037 + :turn
 \\set person 100000000000 + :session % {wallets}
@@ -143,35 +144,36 @@ class Round:
     milliseconds: float
 
 
-def main() -> int:
+@click.command(help=__doc__, epilog="The server is its own, with fsync on.")
+@click.option(
+    "--seconds", type=click.IntRange(1), default=3, show_default=True, help="Of each round."
+)
+@click.option(
+    "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Of each side."
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write all that was measured there, as JSON.",
+)
+def main(seconds: int, rounds: int, output: Path | None) -> int:
     """Print the ratios, then what they are made of; 0 when every one reaches the goal, 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.bench.approvals",
-        description=__doc__,
-        epilog="The server is its own, with fsync on.",
-    )
-    parser.add_argument("--seconds", type=int, default=3, help="a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="a side (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="write all that was measured there, as JSON")
-    given = parser.parse_args()
-    if given.seconds < 1 or given.rounds < 1:
-        parser.error("--seconds and --rounds must be 1 or more")
     try:
-        with EmbeddedPostgres(_FOLDER / "postgres") as server:
-            measured = _measure(server, given.seconds, given.rounds)
+        with EmbeddedPostgres(FOLDER / "postgres") as server:
+            measured = _measure(server, seconds, rounds)
             version = _version(server)
-    except StackError as error:
-        print(error, file=sys.stderr)
+    except CommandError as error:
+        error.show()
         return 2
-    _print(measured, version, given.seconds, given.rounds)
-    if given.output:
-        given.output.write_text(json.dumps([asdict(one) for one in measured], indent=2) + "\n")
+    _print(measured, version, seconds, rounds)
+    if output:
+        output.write_text(json.dumps([asdict(one) for one in measured], indent=2) + "\n")
     reached = [_ratio(measured, "the same", *each) >= GOAL for each in product(WALLETS, CLIENTS)]
     return 0 if all(reached) else 1
 
 
 def _measure(server: EmbeddedPostgres, seconds: int, rounds: int) -> list[Round]:
-    """Run the sides in turn, forwards and then backwards, so that none is favoured."""
+    """Run the sides in turn, forwards and then backwards, so that no side has an advantage."""
     address = _prepare(server)
     measured = []
     first = _FIRST
@@ -194,7 +196,7 @@ def _prepare(server: EmbeddedPostgres) -> str:
         db.execute("drop database if exists bench with (force)")
         db.execute("create database bench")
     address = server.uri("bench")
-    database.apply(address, [database.SUPABASE, database.STARTER, database.INSTALL])
+    psql.apply(address, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
     with psycopg.connect(address) as db:
         db.execute(
             "update session_approval.settings set video_base_url = 'https://example.daily.co'"
@@ -225,11 +227,11 @@ def _prepare(server: EmbeddedPostgres) -> str:
 def _copy_view(db: psycopg.Connection, view: str) -> None:
     """Make the view that the functions read, over the tables by hand."""
     db.execute("set local search_path = ''")
-    found = db.execute(
+    row = db.execute(
         "select pg_catalog.pg_get_viewdef(format('session_approval.%%I', %s::text)::regclass)",
         (view,),
     ).fetchone()
-    query = str(found and found[0])
+    query = str(row and row[0])
     for ours in ("public.sessions", "public.user_credits", "session_approval.session_details"):
         query = query.replace(f"{ours} ", f"by_hand.{ours.partition('.')[2]} ")
     db.execute(
@@ -238,12 +240,12 @@ def _copy_view(db: psycopg.Connection, view: str) -> None:
 
 
 def _refill(address: str, side: str, wallets: int, clients: int, seconds: int, first: int) -> None:
-    """Give a side as many waiting sessions as a round can use, and a server without a backlog."""
+    """Make as many waiting sessions as a side can use in a round, and leave the server idle."""
     schema, script = SIDES[side]
     _script(side).write_text(script.format(wallets=wallets))
     each = _FASTEST[schema] * seconds // min(clients, 4)
     with psycopg.connect(address, autocommit=True) as db:
-        # Without triggers: that these sessions were proposed is not what is measured.
+        # Without triggers: proposing is not measured.
         db.execute("set session_replication_role = replica")
         table = sql.Identifier(schema, "sessions")
         db.execute(sql.SQL("truncate {}").format(table))
@@ -292,12 +294,12 @@ def _run(address: str, side: str, wallets: int, clients: int, seconds: int, firs
     rate = re.search(r"^tps = ([\d.]+)", result.stdout, re.M)
     latency = re.search(r"^latency average = ([\d.]+) ms", result.stdout, re.M)
     if result.returncode != 0 or rate is None or latency is None:
-        raise StackError(f"pgbench stopped:\n{result.stdout}{result.stderr[:2000]}")
+        raise CommandError(f"pgbench stopped:\n{result.stdout}{result.stderr[:2000]}")
     return Round(side, wallets, clients, float(rate[1]), float(latency[1]))
 
 
 def _script(side: str) -> Path:
-    return _FOLDER / f"{side.replace(' ', '_')}.sql"
+    return FOLDER / f"{side.replace(' ', '_')}.sql"
 
 
 def _median(
@@ -346,7 +348,3 @@ def _print(measured: Sequence[Round], version: str, seconds: int, rounds: int) -
 
 def _say(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,10 +1,8 @@
 """Measure approvals over HTTP: through the API, by PostgREST alone, and by separate calls."""
 
-import argparse
 import json
 import math
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -12,16 +10,20 @@ from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
 
+import click
 import jwt
 import psutil
 import psycopg
 
+from scripts import CommandError
 from scripts.lab.availability import parts
 from scripts.lab.availability.people import SECRET, People, Request, therapist_id
 from scripts.lab.bench import load
-from scripts.local import StackError, database, free_port
+from scripts.local import api_server, free_port
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST
+from scripts.local.processes import Process
+from scripts.operate import psql
 from scripts.operate.bundle import bundle
 
 CONNECTIONS = (1, 16, 64)
@@ -37,7 +39,7 @@ GOALS = {ALONE: 0.5, CALLS: 4.0, ROUTE: 4.0}  # of their throughput, or more
 ROUND_TRIPS = {API: 2, ALONE: 1, CALLS: 5, ROUTE: 6}  # those behind a server included
 PARTS = ("API", "PostgREST", "Postgres", "generator")
 _CLIENTS = 1000
-_FASTEST = 1500  # approvals a second that no side reaches: so many sessions are made ready
+_FASTEST = 1500  # approvals a second that no side reaches: it says how many sessions are made
 _WARM_SECONDS = 0.5
 _RPC = "/rpc/approve_session_and_deduct_credit"
 
@@ -60,37 +62,31 @@ class Round:
         return sum(self.processor[part] for part in PARTS[:-1])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@click.command(
+    help=__doc__,
+    epilog="Postgres has fsync on; the API is served as it is deployed, without rate limits and"
+    " without a video provider, so that nothing but the API is added.",
+)
+@click.option("--seconds", type=float, default=2, show_default=True, help="Of each round.")
+@click.option("--rounds", type=int, default=3, show_default=True, help="Of each side.")
+@click.option("--connections", type=int, multiple=True, default=CONNECTIONS, show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write all that was measured there, as JSON.",
+)
+def main(seconds: float, rounds: int, connections: Sequence[int], output: Path | None) -> int:
     """Print the ratios, then what they are made of; 0 when every one reaches the goal, 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.bench.http",
-        description=__doc__,
-        epilog="Postgres has fsync on; the API is served by gunicorn.conf.py, without rate limits"
-        " and without a video provider, so that nothing but the API is added.",
-    )
-    parser.add_argument("--seconds", type=float, default=2, help="a round (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="a side (default: %(default)s)")
-    parser.add_argument(
-        "--connections",
-        type=int,
-        nargs="+",
-        default=CONNECTIONS,
-        help="(default: 1 16 64)",
-    )
-    parser.add_argument("--output", type=Path, help="write all that was measured there, as JSON")
-    given = parser.parse_args(arguments)
     measured: list[Round] = []
     footprint: dict[str, float] = {}
     failed = parts.run(
-        lambda folder: _measure(
-            folder, given.connections, given.rounds, given.seconds, measured, footprint
-        )
+        lambda folder: _measure(folder, connections, rounds, seconds, measured, footprint)
     )
     if failed:
         return failed
-    if given.output:
-        found = {"rounds": [asdict(one) for one in measured], "footprint": footprint}
-        given.output.write_text(json.dumps(found, indent=2) + "\n")
+    if output:
+        figures = {"rounds": [asdict(one) for one in measured], "footprint": footprint}
+        output.write_text(json.dumps(figures, indent=2) + "\n")
     return _report(measured, footprint)
 
 
@@ -119,12 +115,12 @@ def _measure(
         footprint["seconds from the API's start to its first answer"] = time.perf_counter() - began
         key = jwt.encode({"role": "service_role", "exp": 2**31}, SECRET, algorithm="HS256")
         port = free_port()
-        route = _start_route(folder, port, {**api.environment(), "SERVICE_KEY": key})
+        route = _start_route(folder, port, {**api.settings(), "SERVICE_KEY": key})
         ended.callback(route.stop)
         write = _writers(people.tokens(), key)
         ports = {API: api.port, ALONE: rest.port, CALLS: rest.port, ROUTE: port}
         if api.process is None or rest.pid is None or server.pid is None:
-            raise StackError("a part has stopped by itself")
+            raise CommandError("a part has stopped by itself")
         servers = psutil.Process(api.process.popen.pid)
         processes = {
             "API": [servers.pid, route.popen.pid],
@@ -167,11 +163,11 @@ def _round(side: str, connections: int, got: load.Load, burned: dict[str, float]
 def _install(server: EmbeddedPostgres, people: People) -> dict[str, float]:
     """Install the product into a database with its tables alone, and say what it adds."""
     address = server.uri()
-    database.apply(address, [database.SUPABASE, database.STARTER])
+    psql.apply(address, [psql.SUPABASE, psql.STARTER])
     with psycopg.connect(address, autocommit=True) as db:
         before = _bytes(db)
         began = time.perf_counter()
-        database.apply(address, [database.INSTALL])
+        psql.apply(address, [psql.INSTALL])
         seconds = time.perf_counter() - began
         after = _bytes(db)
         counted = db.execute(
@@ -184,7 +180,7 @@ def _install(server: EmbeddedPostgres, people: People) -> dict[str, float]:
         "seconds that the install takes": seconds,
         "kB that it adds to the database": (after - before) / 1000,
         "functions": float(counted[0] if counted else 0),
-        "kB of the bundle, one file": len(bundle(database.INSTALL).encode()) / 1000,
+        "kB of the bundle, one file": len(bundle(psql.INSTALL).encode()) / 1000,
     }
 
 
@@ -193,15 +189,9 @@ def _bytes(db: psycopg.Connection) -> int:
     return int(row[0]) if row else 0
 
 
-def _start_route(folder: Path, port: int, environment: dict[str, str]) -> parts.Process:
-    route = parts.Process(
-        [
-            *(sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}"),
-            "scripts.lab.bench.route:app",
-        ],
-        folder / "route.log",
-        {**environment, "REST_URL": environment["SUPABASE_REST_URL"]},
-    )
+def _start_route(folder: Path, port: int, settings: dict[str, str]) -> Process:
+    settings["REST_URL"] = settings["SUPABASE_REST_URL"]
+    route = api_server.start(port, folder / "route.log", "scripts.lab.bench.route:app", **settings)
     route.wait_until(lambda: parts.listens(port))
     return route
 
@@ -333,7 +323,3 @@ def _report(measured: Sequence[Round], footprint: dict[str, float]) -> int:
     for what, figure in footprint.items():
         print(f"  {what}: {figure:,.{0 if figure > 100 else 2}f}")
     return 0 if all(reached) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,6 @@
-"""Measure both installs on a large table under writes: the waits, by lock, and what is added."""
+"""Measure both installs on a large table under writes: waits by lock, and added sizes."""
 
-import argparse
 import statistics
-import sys
 import tempfile
 import threading
 import time
@@ -11,12 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import click
 import psycopg
 
-from scripts.local import ROOT, database
+from scripts import ROOT
 from scripts.local.postgres import EmbeddedPostgres
+from scripts.operate import psql
 
-_ROLLBACK = ROOT / "sql" / "uninstall" / "uninstall.sql"
+_UNINSTALL = ROOT / "sql" / "uninstall" / "uninstall.sql"
 _PEOPLE = """
 insert into public.users (id, email, full_name, user_type)
 select
@@ -57,7 +57,7 @@ where c.relnamespace = 'session_approval'::regnamespace
   and pg_total_relation_size(c.oid) > 100000
 order by 2 desc
 """
-_UNOPENED = """
+_UNBALANCED = """
 select count(*)
 from public.user_credits l
 left join (
@@ -106,7 +106,7 @@ where a.application_name = 'writer'
 
 @dataclass
 class Load:
-    """The application, writing all the time; it remembers how long each statement took."""
+    """An application that writes all the time and records how long each statement took."""
 
     address: str
     calls_functions: bool = False
@@ -162,14 +162,14 @@ class Load:
 
 
 def _milliseconds(took: list[float]) -> str:
-    """Say how long the middle one, the slowest of a hundred, and the slowest took."""
+    """Return how long the median, the slowest of a hundred, and the slowest took."""
     ordered = sorted(took)
     middle, slow = statistics.median(ordered), ordered[len(ordered) * 99 // 100]
     return f"{middle * 1000:.0f} / {slow * 1000:.0f} / {ordered[-1] * 1000:.0f} ms"
 
 
 def _measured(name: str, load: Load, work: Callable[[], None]) -> None:
-    """Do something under a load, and say how long all of it took."""
+    """Do some work under a load, and print how long everything took."""
     with load:
         time.sleep(1)
         began = time.monotonic()
@@ -191,7 +191,7 @@ def _measured(name: str, load: Load, work: Callable[[], None]) -> None:
 
 def _fill(address: str, sessions: int, lots: int) -> None:
     """Make the tables of a project, and their rows."""
-    database.apply(address, [database.SUPABASE, database.STARTER])
+    psql.apply(address, [psql.SUPABASE, psql.STARTER])
     with psycopg.connect(address, autocommit=True) as db:
         db.execute("set session_replication_role = replica")  # foreign keys hold by the numbers
         db.execute(_PEOPLE)
@@ -207,27 +207,28 @@ def _fill(address: str, sessions: int, lots: int) -> None:
 
 
 def _path(name: str, address: str, install: Callable[[], None], idle: float) -> None:
-    """Install in one of the two ways, install again, roll back, and print what each cost."""
+    """Install in one of the two ways, install again, uninstall; print what each took."""
     print(f"\n{name}")
     _measured("nothing installed", Load(address), lambda: time.sleep(idle))
     _measured("install", Load(address), install)
     with psycopg.connect(address) as db:
         for what, size in db.execute(_SIZES).fetchall():
             print(f"  added: {what} {size / 1e6:.1f} MB")
-        [wrong] = db.execute(_UNOPENED).fetchone() or (None,)
+        [wrong] = db.execute(_UNBALANCED).fetchone() or (None,)
         print(f"  lots that the ledger does not add up to: {wrong}")
     _measured("installed, nothing else", Load(address, True), lambda: time.sleep(idle))
     _measured("install again", Load(address, True), install)
-    _measured("rollback", Load(address), lambda: database.apply(address, [_ROLLBACK]))
+    _measured("uninstall", Load(address), lambda: psql.apply(address, [_UNINSTALL]))
 
 
-def main() -> int:
+@click.command(help=__doc__)
+@click.option("--sessions", type=int, default=1_000_000, show_default=True)
+@click.option("--lots", type=int, default=100_000, show_default=True)
+@click.option(
+    "--idle", type=float, default=10, show_default=True, help="Seconds without an install."
+)
+def main(sessions: int, lots: int, idle: float) -> None:
     """Make the rows once, and measure each way on a copy of them."""
-    parser = argparse.ArgumentParser(prog="make bench-install", description=__doc__)
-    parser.add_argument("--sessions", type=int, default=1_000_000)
-    parser.add_argument("--lots", type=int, default=100_000)
-    parser.add_argument("--idle", type=float, default=10, help="seconds without an install")
-    given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="sa-bench-") as folder,
         EmbeddedPostgres(Path(folder) / "pg", config={"max_wal_size": "4GB"}) as server,
@@ -235,18 +236,13 @@ def main() -> int:
         project = server.uri("project")
         with psycopg.connect(server.uri(), autocommit=True) as db:
             db.execute("create database project")
-            _fill(project, given.sessions, given.lots)
+            _fill(project, sessions, lots)
             ways: dict[str, Callable[[str], None]] = {
-                "online": database.apply_online,
-                "one transaction": lambda address: database.apply(address, [database.INSTALL]),
+                "online": psql.apply_online,
+                "one transaction": lambda address: psql.apply(address, [psql.INSTALL]),
             }
             for name, way in ways.items():
                 db.execute("create database copy template project")
                 copy = server.uri("copy")
-                _path(name, copy, partial(way, copy), given.idle)
+                _path(name, copy, partial(way, copy), idle)
                 db.execute("drop database copy with (force)")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

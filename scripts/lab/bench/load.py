@@ -1,4 +1,4 @@
-"""A generator of HTTP load that costs little itself: requests written beforehand, one thread."""
+"""A generator of HTTP load that costs little itself: one thread, requests written beforehand."""
 
 import selectors
 import socket
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from scripts.local import StackError
+from scripts import CommandError
 
 _PATIENCE = 30.0  # seconds without an answer after which a run has failed
 
@@ -15,7 +15,7 @@ Calls = Sequence[bytes]  # of one job: each is sent when the one before it is an
 
 @dataclass
 class Load:
-    """What came of it."""
+    """What a run measured."""
 
     seconds: float = 0.0
     processor: float = 0.0  # the generator's own, in seconds
@@ -45,7 +45,7 @@ def request(
 def run(port: int, jobs: Iterator[Calls], connections: int, seconds: float) -> Load:
     """Keep so many connections busy, each with one job after another, until the time is up.
 
-    Raises StackError at the first answer that is not a success.
+    Raises CommandError at the first answer that is not a success.
     """
     selector = selectors.DefaultSelector()
     opened = [_Connection(port) for _ in range(connections)]
@@ -60,7 +60,7 @@ def run(port: int, jobs: Iterator[Calls], connections: int, seconds: float) -> L
         while busy:
             ready = selector.select(_PATIENCE)
             if not ready:
-                raise StackError(f"no answer from port {port} in {_PATIENCE:.0f} s")
+                raise CommandError(f"no answer from port {port} in {_PATIENCE:.0f} s")
             for key, _ in ready:
                 one = key.data
                 if not one.read():
@@ -81,7 +81,7 @@ def run(port: int, jobs: Iterator[Calls], connections: int, seconds: float) -> L
 
 
 class _Connection:
-    """A connection that is kept, with the job that it is at."""
+    """A connection that is kept open, with the job that it is doing."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
@@ -97,15 +97,15 @@ class _Connection:
         self.socket.sendall(next(self._calls))
 
     def read(self) -> bool:
-        """Take what has arrived, send the next call when there is one; say whether all is done."""
+        """Read what has arrived, send the next call if there is one; return whether all is done."""
         arrived = self.socket.recv(65536)
         self._answer += arrived
         if not arrived:
-            raise StackError(f"the connection was closed after {self._answer[:200]!r}")
+            raise CommandError(f"the connection was closed after {self._answer[:200]!r}")
         if not _is_whole(self._answer):
             return False
         if self._answer[9:10] != b"2":
-            raise StackError(f"answered with {self._answer[:2000]!r}")
+            raise CommandError(f"answered with {self._answer[:2000]!r}")
         self._answer = b""
         following = next(self._calls, None)
         if following is None:
@@ -115,7 +115,7 @@ class _Connection:
 
 
 def _is_whole(answer: bytes) -> bool:
-    """Say whether an answer has arrived to its end."""
+    """Whether an answer has arrived to its end."""
     head, gap, body = answer.partition(b"\r\n\r\n")
     if not gap:
         return False

@@ -1,10 +1,8 @@
 """Write docs/benchmarks.md and its plots from what make bench measured last."""
 
-import argparse
 import json
 import os
 import platform
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,12 +10,14 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
+import click
 import psutil
 
-from scripts.lab.bench import http
+from scripts import ROOT, CommandError
+from scripts.lab.bench import FOLDER, MEASURES, http
 from scripts.lab.bench.approvals import SIDES as SQL_SIDES
 from scripts.lab.bench.sizes import GOAL as SIZES_GOAL
-from scripts.local import LOCAL, ROOT, postgrest
+from scripts.local import postgrest
 
 PAGE = Path(__file__).with_name("page.md")
 DOC = ROOT / "docs" / "benchmarks.md"
@@ -25,48 +25,55 @@ SQL_GOAL = 0.8  # of the same statements sent by hand
 COLOURS = ("#1f5f8b", "#2a7d4f", "#c78a1b", "#c0392b")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the page and its plots; 2 where something was not measured, or for too short a time."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.bench.publish", description=__doc__
-    )
-    parser.add_argument("--measured", type=Path, default=LOCAL / "bench", help="folder of figures")
-    parser.add_argument("--page", type=Path, default=DOC, help="(default: docs/benchmarks.md)")
-    given = parser.parse_args(arguments)
+class NotPublished(CommandError):
+    """The figures are not fit to be published."""
+
+    exit_code = 2
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--measured",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=FOLDER,
+    help="The folder of the figures.",
+)
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=DOC,
+    help="Another page.  [default: docs/benchmarks.md]",
+)
+def main(measured: Path, page: Path) -> None:
+    """Write the page and its plots, unless a figure is missing or its run was too short."""
     try:
-        found = {
-            name: json.loads((given.measured / f"{name}.json").read_text())
-            for name in ("http", "approvals", "sizes")
-        }
+        figures = {name: json.loads((measured / f"{name}.json").read_text()) for name in MEASURES}
     except FileNotFoundError as error:
-        print(f"{error.filename} is missing: run make bench first", file=sys.stderr)
-        return 2
-    rounds = [http.Round(**one) for one in found["http"]["rounds"]]
+        raise NotPublished(f"{error.filename} is missing: run make bench first") from None
+    rounds = [http.Round(**one) for one in figures["http"]["rounds"]]
     if not all(one.burned for one in rounds):
-        print("too short a run to count its processor time: run make bench again", file=sys.stderr)
-        return 2
-    plots = given.page.with_suffix("")
+        raise NotPublished("too short a run to count its processor time: run make bench again")
+    plots = page.with_suffix("")
     plots.mkdir(parents=True, exist_ok=True)
-    _draw(plots, rounds, found["approvals"], found["sizes"])
-    given.page.write_text(
+    _draw(plots, rounds, figures["approvals"], figures["sizes"])
+    page.write_text(
         Template(PAGE.read_text()).substitute(
             date=f"{datetime.now(UTC):%d %B %Y}",
             machine=_machine(),
             load=f"{os.getloadavg()[1]:.1f}",
-            verdict=_verdict(rounds, found["approvals"], found["sizes"]),
+            verdict=_verdict(rounds, figures["approvals"], figures["sizes"]),
             http_ratios=_http_ratios(rounds),
             http_table=_http_table(rounds),
             gap=_gap(rounds),
-            sql_table=_sql_table(found["approvals"]),
+            sql_table=_sql_table(figures["approvals"]),
             sizes_goal=SIZES_GOAL,
-            sizes_table=_sizes_table(found["sizes"]),
+            sizes_table=_sizes_table(figures["sizes"]),
             footprint=_table(
                 ["", "measured"],
-                [[what, _figure(one)] for what, one in found["http"]["footprint"].items()],
+                [[what, _figure(one)] for what, one in figures["http"]["footprint"].items()],
             ),
         )
     )
-    return 0
 
 
 def _machine() -> str:
@@ -306,7 +313,3 @@ def _figure(value: float) -> str:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""What approving commonly is: a server route with the service key, five calls one after another."""
+"""How approving is commonly written: a server route with the service key and five calls."""
 
 import os
 from typing import Any, cast
@@ -19,7 +19,7 @@ _rest = SyncPostgrestClient(
 
 @app.post("/approve")
 def approve() -> Any:
-    """Approve a session for whom the request names; that its token is verified is left out."""
+    """Approve a session for the person whom the request names, without verifying a token."""
     wanted = cast(dict[str, str], request.get_json())
     session, client = wanted["session_id"], wanted["user_id"]
     [found] = _rows(_rest.from_("sessions").select("*").eq("id", session).execute())

@@ -1,30 +1,31 @@
 """Measure what people ask for most with ten thousand sessions, a million and five million."""
 
-import argparse
 import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import click
 import psycopg
 
-from scripts.local import LOCAL, StackError, database
+from scripts import CommandError
+from scripts.lab.bench import FOLDER
 from scripts.local.postgres import EmbeddedPostgres
+from scripts.operate import psql
 
 SIZES = (10_000, 1_000_000, 5_000_000)
 GOAL = 1.3  # times as long with the most sessions as with the fewest, at most
-_FOLDER = LOCAL / "bench"
 _CALLS = 300
-_PEOPLE = 30  # who ask, in turn: what they need is in memory after the first round
+_PEOPLE = 30  # people who ask, in turn: what they need is in memory after the first round
 _OF_A_THERAPIST = 1000  # sessions, an hour apart, of which these lie ahead:
 _AHEAD = 100
 _OF_A_CLIENT = 50
 
-# What is asked, and by whom. Everybody's hours from now on are taken for a while, the halves free.
+# What is asked, and by which kind of person. A full hour from now on is taken for each of them, the
+# half hour after it is free.
 ASKED = {
     "pending list": ("client", "select * from public.list_pending_sessions()"),
     "upcoming list": ("client", "select * from public.list_sessions(p_upcoming => true)"),
@@ -37,49 +38,51 @@ ASKED = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+@click.command(
+    help=__doc__,
+    epilog="The largest takes some minutes and 4 GB of disk, which it gives back.",
+)
+@click.option("--largest", type=int, default=max(SIZES), show_default=True, help="Sessions.")
+@click.option("--plans", is_flag=True, help="Print the plans at the largest size.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write all that was measured there, as JSON.",
+)
+def main(largest: int, plans: bool, output: Path | None) -> int:
     """Print the ratios, then the times; 0 when every one reaches the goal, 1 if not."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.lab.bench.sizes",
-        description=__doc__,
-        epilog="The largest takes some minutes and 4 GB of disk, which are given back.",
-    )
-    parser.add_argument("--largest", type=int, default=max(SIZES), help="sessions (%(default)s)")
-    parser.add_argument("--plans", action="store_true", help="print the plans at the largest size")
-    parser.add_argument("--output", type=Path, help="write all that was measured there, as JSON")
-    given = parser.parse_args(arguments)
-    sizes = sorted({size for size in SIZES if size < given.largest} | {given.largest})
+    sizes = sorted({size for size in SIZES if size < largest} | {largest})
     measured: dict[int, dict[str, float]] = {}
     try:
-        with EmbeddedPostgres(_FOLDER / "postgres", config={"shared_buffers": "1GB"}) as server:
+        with EmbeddedPostgres(FOLDER / "postgres", config={"shared_buffers": "1GB"}) as server:
             for size in sizes:
                 address = _prepare(server, size)
                 measured[size] = _measure(address, size)
-                if given.plans and size == sizes[-1]:
+                if plans and size == sizes[-1]:
                     _print_plans(address, size)
                 with psycopg.connect(server.uri(), autocommit=True) as db:
                     db.execute("drop database bench_sizes with (force)")
-    except StackError as error:
-        print(error, file=sys.stderr)
+    except CommandError as error:
+        error.show()
         return 2
-    if given.output:
-        given.output.write_text(json.dumps(measured, indent=2) + "\n")
+    if output:
+        output.write_text(json.dumps(measured, indent=2) + "\n")
     return _report(measured)
 
 
 def _prepare(server: EmbeddedPostgres, size: int) -> str:
-    """Make a database of so many sessions, a tenth of them ahead, each person as busy as ever."""
+    """Make a database of so many sessions, a tenth of them ahead, each person equally busy."""
     began = time.monotonic()
     with psycopg.connect(server.uri(), autocommit=True) as db:
         db.execute("drop database if exists bench_sizes with (force)")
         db.execute("create database bench_sizes")
     address = server.uri("bench_sizes")
-    database.apply(address, [database.SUPABASE, database.STARTER, database.INSTALL])
+    psql.apply(address, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
     people = {"therapist": size // _OF_A_THERAPIST, "client": size // _OF_A_CLIENT}
     with psycopg.connect(address, autocommit=True) as db:
         # So that a session of theirs can be joined at any hour of the day.
         db.execute("update session_approval.settings set join_early = interval '1 day'")
-        # Without triggers: how sessions are written is not what is measured.
+        # Without triggers: writing sessions is not measured.
         db.execute("set session_replication_role = replica")
         for kind, number in people.items():
             db.execute(
@@ -211,7 +214,3 @@ def _report(measured: dict[int, dict[str, float]]) -> int:
 
 def _say(progress: str) -> None:
     print(progress, file=sys.stderr, flush=True)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

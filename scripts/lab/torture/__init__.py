@@ -1,1 +1,1 @@
-"""The whole product under faults, a history of every answer, and a checker that holds it true."""
+"""The whole product under faults: a history of every answer, and a checker of that history."""

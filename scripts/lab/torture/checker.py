@@ -1,7 +1,7 @@
-"""Hold a history against what the database says in the end; every difference is a violation.
+"""Compare a history with what the database says in the end; every difference is a violation.
 
-An act that was acknowledged must be there, one that was refused must not be, and one that nobody
-got an answer to must be whole or absent.
+An act that was acknowledged must be there. One that was refused must not be there. One without an
+answer must be there as a whole, or not at all.
 """
 
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 _EPSILON = 0.002  # seconds: the database's moments are rounded to microseconds, ours are floats
 
-# What a request may be refused with, beside what says that a part is away.
+# What a request may be refused with, beside the codes which say that a part is away.
 _DOCUMENTED = {
     "propose": {"TIME_SLOT_CONFLICT"},
     "approve": {
@@ -34,17 +34,17 @@ _DOCUMENTED = {
     "write_credits": {"42501", "AUTHORIZATION_ERROR"},
 }
 _AWAY = {"UPSTREAM_UNAVAILABLE", "OUTCOME_UNKNOWN"}
-# Of PostgREST and Postgres themselves, to those who speak with them directly: out of reach, broken
-# off, starting or stopping, or without room. A deadlock (40P01) is not among them.
+# Codes of PostgREST and Postgres themselves, to callers without our API: out of reach, broken off,
+# starting or stopping, out of space. A deadlock (40P01) is not among them.
 _AWAY_CODES = ("PGRST000", "PGRST001", "PGRST002", "PGRST003", "08", "53", "57P", "58")
 
-# Who speaks with PostgREST itself, which says nothing but 400 when Postgres hung up on it.
+# Acts that call PostgREST itself, which answers 400 without a code when Postgres closed the line.
 _STRAIGHT = {
     *("grant", "adjust", "sweep", "reconcile", "write_status", "write_credits"),
     *("legacy_lot", "legacy_balance", "legacy_session", "legacy_status"),
 }
 
-_NEVER = {"approve_foreign", "write_status", "write_credits"}  # whoever asks for these is refused
+_NEVER = {"approve_foreign", "write_status", "write_credits"}  # these are always refused
 
 # What two answers to one request must agree in.
 _STABLE = {
@@ -96,7 +96,7 @@ class Books:
 
     @classmethod
     def read(cls, query: Callable[[str], list[Row]]) -> "Books":
-        """Read everything that is needed, once all who write have ended."""
+        """Read everything that is needed, after all writing has ended."""
         sessions = {
             row["id"]: row
             for row in query(
@@ -129,7 +129,7 @@ class Books:
             "   group by lot_id) e on e.lot_id = l.id"
             " where coalesce(l.credits_balance, 0) <> coalesce(e.credits, 0)"
         )
-        # double_bookings leaves out what is over; this one does not, and says whose they are.
+        # double_bookings leaves out sessions that are over; this query has them too.
         books.overlaps = query(
             "with held as ("
             "  select h.*, coalesce(s.requires_approval, false) as is_ours"
@@ -171,7 +171,7 @@ def _act(attempt: Attempt) -> str:
 
 
 def _documented(history: History) -> Iterator[Violation]:
-    """Nobody is refused with anything but the documented, or let do what nobody may."""
+    """Every refusal is a documented one, and nothing is done that is never allowed."""
     clocks = [trouble for trouble in history.troubles if trouble.fault.startswith("clock")]
     for attempt in history.attempts:
         code, act = attempt.code or "", _act(attempt)
@@ -198,7 +198,7 @@ def _documented(history: History) -> Iterator[Violation]:
 
 
 def _acknowledged(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
-    """What was answered with success is in the database, once."""
+    """Every act that was answered with success is in the database, once."""
     rule = "an acknowledged act is lost"
     debits = Counter(e["session_id"] for e in books.ledger if e["kind"] == "approval")
     refunds = Counter(e["session_id"] for e in books.ledger if e["kind"] == "refund")
@@ -249,7 +249,7 @@ def _acknowledged(attempts: Iterable[Attempt], books: Books) -> Iterator[Violati
 
 
 def _whole(books: Books) -> Iterator[Violation]:
-    """What is there of an act is all there, and nothing is there twice."""
+    """Every act is there as a whole or not at all, and never twice."""
     kinds: dict[str, Counter[str]] = defaultdict(Counter)
     paid_from: dict[str, str] = {}
     for entry in books.ledger:
@@ -290,7 +290,7 @@ def _whole(books: Books) -> Iterator[Violation]:
 
 
 def _caused(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
-    """Whatever people did according to the database, one of them asked for, and was not refused."""
+    """Every act in the database was asked for by that person, and was not refused."""
     rule = "done, though nobody was told so or could think so"
     asked: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -328,7 +328,7 @@ def _caused(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
 
 
 def _equal(attempts: Iterable[Attempt]) -> Iterator[Violation]:
-    """Whoever repeats a request gets the answer that was given before."""
+    """A repeated request gets the same answer as before."""
     given: dict[tuple[str, str], set[tuple[Any, ...]]] = defaultdict(set)
     for attempt in attempts:
         act = _act(attempt)
@@ -343,7 +343,7 @@ def _equal(attempts: Iterable[Attempt]) -> Iterator[Violation]:
 
 
 def _balanced(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
-    """Lots, ledger and sessions add up, in the end and whenever somebody looked."""
+    """Lots, ledger and sessions add up, in the end and at every look meanwhile."""
     rule = "the books do not add up"
     for row in books.disagreements:
         yield Violation(rule, "in the end", str(row))
@@ -353,7 +353,7 @@ def _balanced(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
 
 
 def _apart(attempts: Iterable[Attempt], books: Books) -> Iterator[Violation]:
-    """Nobody is in two sessions at once, unless other code put a second one there, afterwards."""
+    """No person is in two sessions at once, unless other code inserted one of them afterwards."""
     inserted = {
         a.about["session"]: a.end
         for a in attempts

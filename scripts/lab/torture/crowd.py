@@ -1,4 +1,4 @@
-"""The people: therapists, clients and operators, who do everything that can be done, at random."""
+"""The people: therapists, clients and operators, who do everything possible, at random."""
 
 import asyncio
 import random
@@ -19,11 +19,11 @@ from scripts.local.tokens import LIFETIME_SECONDS, mint
 
 Json = dict[str, Any]
 
-_PATIENCE = (4.0, 12.0)  # seconds that somebody waits for an answer
-_HANG_UP = 0.06  # of all requests: whoever made it goes away within the next moments
+_PATIENCE = (4.0, 12.0)  # seconds that a person waits for an answer
+_HANG_UP = 0.06  # of all requests: the person hangs up within the next moments
 _DOUBLE = 0.04  # a double click
 _AGAIN = 0.05  # once more, though there was an answer
-_PERSISTENCE = 4  # times that somebody asks who got no answer
+_PERSISTENCE = 4  # times that a person asks who gets no answer
 
 # What each kind of people does, and how often out of a hundred.
 HABITS = {
@@ -82,7 +82,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants, as the request that asks for it, the same each time it is made."""
+    """What a person wants, as the request for it: the same request each time."""
 
     act: str
     who: Person
@@ -105,15 +105,15 @@ class Known:
 
 @dataclass
 class Crowd:
-    """Everybody, what they know, and what they have done."""
+    """All the people, what they know, and what they have done."""
 
     stage: Stage
     history: History
     seed: int
     therapists: int
     clients: int
-    pause: float  # seconds that somebody thinks between two requests, on average
-    at_once: int = 24  # so many wait for an answer at one time; the others think a little longer
+    pause: float  # seconds between two requests of one person, on average
+    at_once: int = 24  # people who wait for an answer at one time; the others begin a little later
     people: list[Person] = field(default_factory=list)
     probes: list[Person] = field(default_factory=list)
 
@@ -158,11 +158,11 @@ class Crowd:
         ]
 
     async def live(self) -> None:
-        """Let everybody go about their affairs until they are stopped."""
+        """Let every person do one thing after another, until they are stopped."""
         await asyncio.gather(*(self._live(person) for person in self.people))
 
     def stop(self) -> None:
-        """Have everybody go home after what they have begun."""
+        """Let every person finish what they have begun, and begin nothing more."""
         self._over.set()
 
     async def close(self) -> None:
@@ -230,7 +230,7 @@ class Crowd:
         return attempt
 
     def _understand(self, attempt: Attempt, wish: Wish, response: httpx.Response) -> None:
-        """Keep of an answer what can be held against it later."""
+        """Keep those parts of an answer that can be checked later."""
         try:
             body = response.json() if response.content else {}
         except ValueError:
@@ -261,7 +261,7 @@ class Crowd:
                     if known not in self._sessions[person]:
                         self._sessions[person].append(known)
 
-    # What each wish is as a request. None: there is nothing yet that it could be about.
+    # Each wish as a request. None: the person has no session yet that it could be about.
 
     def _wish_propose(self, who: Person, chance: random.Random) -> Wish:
         start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
@@ -369,7 +369,7 @@ class Crowd:
         url = f"{self.stage.api_url}/api/therapist/check-availability"
         return Wish("check_availability", who, "POST", url, {}, {"start_time": at.isoformat()})
 
-    # Past our functions, straight to the tables, as people and as the application's own server.
+    # Straight to the tables without our functions, as people and as the application's own server.
 
     def _wish_write_status(self, who: Person, chance: random.Random) -> Wish | None:
         session = self._own(who, chance)
@@ -454,7 +454,7 @@ class Crowd:
         return Wish(act, who, "POST", url, about, body, is_repeatable=again)
 
     def _own(self, who: Person, chance: random.Random) -> Known | None:
-        """One of somebody's latest sessions."""
+        """Return one of a person's latest sessions."""
         known = self._sessions[who.id]
         return chance.choice(known) if known else None
 

@@ -1,4 +1,4 @@
-"""What goes wrong, one after another, and how long it takes until all is well again."""
+"""The faults, one after another, and how long the product takes to recover from each."""
 
 import asyncio
 import os
@@ -16,11 +16,11 @@ import psycopg
 from scripts.lab.torture.crowd import Crowd
 from scripts.lab.torture.history import Attempt, Trouble
 from scripts.lab.torture.stage import Disk, Stage
-from scripts.local import end_at_once
 from scripts.local.fake_daily.faults import KINDS
+from scripts.local.processes import end_at_once
 
 _PROBE_EVERY = 0.15  # seconds
-_GIVE_UP = 30.0  # seconds after which it will not come back by itself
+_GIVE_UP = 30.0  # seconds: after them it will not recover by itself
 _DAILY_AT_ONCE = 3  # of Daily's faults, in each round of all the others
 
 NONE = "(none, for comparison)"
@@ -30,7 +30,7 @@ Step = Callable[[], Awaitable[None] | None]
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong: at a blow, or for some seconds until it is ended."""
+    """One thing that goes wrong: in a moment, or for some seconds until it is ended."""
 
     name: str
     begin: Step
@@ -38,7 +38,7 @@ class Fault:
 
 
 def faults(stage: Stage, chance: random.Random) -> list[Fault]:
-    """One round: every fault that can be had here, in some order; the last is to come first."""
+    """Return one round: every fault that is possible here, at random; the last one comes first."""
     found = [
         Fault("kill -9 a Postgres backend", lambda: asyncio.to_thread(_kill_backend, stage)),
         Fault("kill -9 Postgres", stage.postgres.kill),
@@ -78,7 +78,7 @@ def faults(stage: Stage, chance: random.Random) -> list[Fault]:
 
 
 async def commit(fault: Fault, lasts: float, crowd: Crowd, calm: float) -> Trouble:
-    """Have it go wrong for so long, and measure from its end until all is well for a while."""
+    """Cause a fault for so long, and measure from its end until all is well for a while."""
     trouble = Trouble(fault.name, time.time())
     await _done(fault.begin)
     if fault.end is not None:
@@ -86,7 +86,7 @@ async def commit(fault: Fault, lasts: float, crowd: Crowd, calm: float) -> Troub
         await _done(fault.end)
         trouble.end = time.time()
     else:
-        trouble.end = trouble.start  # a blow is over when it has been struck
+        trouble.end = trouble.start  # a fault of one moment is over when it has happened
     trouble.back = await _back(crowd, trouble.end, calm)
     return trouble
 
@@ -98,9 +98,9 @@ async def _done(step: Step) -> None:
 
 
 async def _back(crowd: Crowd, since: float, calm: float) -> float | None:
-    """Seconds until a write was answered well with none begun later that was not.
+    """Return the seconds until the first good answer to a write after which no write failed.
 
-    Probes go out at a steady pace, whatever becomes of those before them, until none has failed for
+    Probes go out at a steady pace, without waiting for earlier ones, until none has failed for
     `calm` seconds.
     """
     probes: list[asyncio.Task[Attempt]] = []
@@ -116,7 +116,7 @@ async def _back(crowd: Crowd, since: float, calm: float) -> float | None:
         ]
         now = time.time()
         if good and now - max([since, *bad]) > calm:
-            # Whoever is still waiting was asked before that answer, and may yet say otherwise.
+            # A probe that still waits was sent before that answer, and may yet fail.
             waiting = [probe for probe in probes if not probe.done()]
             if not waiting or now - since > _GIVE_UP:
                 return min(good) - since
@@ -128,7 +128,7 @@ async def _back(crowd: Crowd, since: float, calm: float) -> float | None:
 
 
 def _kill_backend(stage: Stage) -> None:
-    """One that is at work, where there is one; Postgres then restarts all of them."""
+    """Kill one that is at work, if there is one; Postgres then restarts all of them."""
     with suppress(psycopg.OperationalError, ProcessLookupError):
         for row in stage.query(
             "select pid from pg_stat_activity where usename = 'authenticator'"
@@ -150,7 +150,7 @@ def _kill_workers(stage: Stage, chance: random.Random, count: int | None) -> Non
 
 
 def _fill(stage: Stage, disk: Disk) -> None:
-    """Fill it, and use up what the log has in reserve, so that its next segment finds no room."""
+    """Fill it, and use up the log's reserve, so that its next segment finds no space."""
     disk.fill()
     with suppress(psycopg.Error):
         for _ in range(4):
@@ -159,7 +159,7 @@ def _fill(stage: Stage, disk: Disk) -> None:
 
 
 def _control() -> httpx.AsyncClient:
-    """Speak with the stand-in, which may have been killed a moment ago and be starting."""
+    """Return a client for the stand-in, which may have been killed and be starting again."""
     return httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=5))
 
 

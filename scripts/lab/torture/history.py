@@ -6,22 +6,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-# PostgREST's own refusals that come before the database is asked anything: nothing was done.
+# PostgREST refuses with these before it asks the database anything: nothing was done.
 _NOTHING_DONE = {"UPSTREAM_UNAVAILABLE", "PGRST000", "PGRST002", "PGRST003"}
-# The statement failed for want of something, and its transaction with it.
+# The statement failed for lack of a resource, and its transaction with it.
 _ROLLED_BACK = ("53", "40", "55")
 
 
 @dataclass
 class Attempt:
-    """One request, and what came of it; times are of the machine's clock."""
+    """One request and its outcome; times are of the machine's clock."""
 
     wish: int  # the same for every repetition of one request
     act: str
     who: str
     about: dict[str, Any]
     start: float
-    end: float = 0.0  # of the answer, or when nobody waited any more
+    end: float = 0.0  # of the answer, or of the waiting for it
     status: int | None = None  # None: there was no answer
     code: str | None = None
     answer: dict[str, Any] | None = None
@@ -51,13 +51,13 @@ class Trouble:
     back: float | None = None  # seconds; None: not within the time that was waited
 
     def covers(self, moment: float) -> bool:
-        """Say whether a moment fell into it, or into what came right after it."""
+        """Whether a moment fell into it, or into the recovery after it."""
         return self.start <= moment <= self.end + (self.back or 0.0) + 1.0
 
 
 @dataclass
 class History:
-    """Both, in the order in which they ended; a file keeps them as they come."""
+    """Attempts and troubles, in the order in which they ended; a file keeps them as they come."""
 
     attempts: list[Attempt] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)

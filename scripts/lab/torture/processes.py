@@ -1,4 +1,4 @@
-"""A supervisor as a deployment has one: whatever ends is started again at once."""
+"""A supervisor, as a deployment has one: a process that ends is started again at once."""
 
 import os
 import signal
@@ -10,13 +10,13 @@ from contextlib import suppress
 
 import psutil
 
-from scripts.local import end_at_once
+from scripts.local.processes import end_at_once
 
 _PAUSE = 0.05  # seconds before a start, so that one that cannot succeed yet is no busy loop
 
 
 class Kept:
-    """A process that is started again whenever it ends, until it is let go."""
+    """A process that is started again when it ends, until it is let go."""
 
     def __init__(self, launch: Callable[[], subprocess.Popen[bytes]]) -> None:
         """Start it, and watch it from now on."""
@@ -45,7 +45,7 @@ class Kept:
         self._send(signal.SIGKILL)
 
     def let_go(self, how: signal.Signals = signal.SIGTERM, patience: float = 15.0) -> None:
-        """End it for good, and whatever is left of the children of those before it."""
+        """End it for good, and the children that earlier ones left behind."""
         self._over.set()
         self._orphans += self.children()
         until = time.monotonic() + patience

@@ -1,12 +1,15 @@
 """Proofs at full size: a model and a storm for the credits, a crowd for the answers."""
 
-import argparse
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from scripts.local import ROOT
+import click
+
+from scripts import ROOT
 
 _PROOFS = {
     "the model": "tests/property/test_credits_model.py",
@@ -15,35 +18,57 @@ _PROOFS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Name the sizes of the proofs."""
-    parser.add_argument("--runs", type=int, default=500, help="of the model (%(default)s)")
-    parser.add_argument("--steps", type=int, default=50, help="of each run (%(default)s)")
-    parser.add_argument("--operations", type=int, default=10_000, help="of the storm (%(default)s)")
-    parser.add_argument("--calls", type=int, default=500, help="of 32 in the crowd (%(default)s)")
-    parser.add_argument(
-        "--only", choices=[name.split()[1] for name in _PROOFS], help="this proof, and no faults"
-    )
+_OPTIONS = (
+    click.option("--runs", type=int, default=500, show_default=True, help="Of the model."),
+    click.option("--steps", type=int, default=50, show_default=True, help="Of each run."),
+    click.option("--operations", type=int, default=10_000, show_default=True, help="Of the storm."),
+    click.option(
+        "--calls", type=int, default=500, show_default=True, help="Of 32 people in the crowd."
+    ),
+    click.option(
+        "--only",
+        type=click.Choice([name.split()[1] for name in _PROOFS]),
+        help="This proof, and no faults.",
+    ),
+)
 
 
-def hold(given: argparse.Namespace) -> bool:
-    """Run the proofs, say how each went, and whether all hold."""
-    deadline = time.monotonic() + given.minutes * 60
+def options(command: Callable[..., int]) -> Callable[..., int]:
+    """Add the sizes of the proofs to a command's options."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much each proof does."""
+
+    runs: int
+    steps: int
+    operations: int
+    calls: int
+    only: str | None
+
+
+def hold(sizes: Sizes, seed: int, minutes: float) -> bool:
+    """Run the proofs, say how each went, and return whether all hold."""
+    deadline = time.monotonic() + minutes * 60
     environment = {
         **os.environ,
-        "MODEL_RUNS": str(given.runs),
-        "MODEL_STEPS": str(given.steps),
-        "STORM_OPERATIONS": str(given.operations),
-        "STORM_SEED": str(given.seed),
-        "CROWD_CALLS": str(given.calls),
-        "CROWD_SEED": str(given.seed),
+        "MODEL_RUNS": str(sizes.runs),
+        "MODEL_STEPS": str(sizes.steps),
+        "STORM_OPERATIONS": str(sizes.operations),
+        "STORM_SEED": str(seed),
+        "CROWD_CALLS": str(sizes.calls),
+        "CROWD_SEED": str(seed),
     }
     print(
-        f"\n{given.runs} runs of {given.steps} steps, {given.operations} operations, 32 threads of "
-        f"{given.calls} calls (--seed {given.seed}), {given.minutes:g} minutes at most."
+        f"\n{sizes.runs} runs of {sizes.steps} steps, {sizes.operations} operations, 32 threads of"
+        f" {sizes.calls} calls (--seed {seed}), {minutes:g} minutes at most."
     )
     for name, file in _PROOFS.items():
-        if given.only and name != f"the {given.only}":
+        if sizes.only and name != f"the {sizes.only}":
             continue
         print(f"\n{name}:", flush=True)
         began = time.monotonic()
@@ -56,7 +81,7 @@ def hold(given: argparse.Namespace) -> bool:
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            print(f"{name} was still going after {given.minutes:g} minutes: give it more --minutes")
+            print(f"{name} was still going after {minutes:g} minutes: give it more --minutes")
             return False
         if ended.returncode != 0:
             print(f"{name} FAILED after {time.monotonic() - began:.0f} s")

@@ -1,4 +1,4 @@
-"""The product as it is deployed, every part supervised and every connection within reach."""
+"""The product as it is deployed, with every part supervised and every connection relayed."""
 
 import asyncio
 import os
@@ -17,16 +17,19 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
+from scripts import CommandError
 from scripts.lab.torture.processes import Kept
 from scripts.lab.torture.wires import Wire, socket_wire, tcp_wire
-from scripts.local import ROOT, StackError, database, free_port
+from scripts.local import api_server, free_port
+from scripts.local.fake_daily.command import command_line
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.local.postgrest import PostgREST, binary
-from scripts.local.stack import DATABASE, Stack
+from scripts.local.processes import Process, environment
+from scripts.local.stack import DAILY_KEY, DATABASE, Stack
+from scripts.operate import psql
 
 DISK_MEGABYTES = 768
 _START_SECONDS = 60.0
-_DAILY_KEY = "local-daily-key"
 
 Row = dict[str, Any]
 
@@ -35,12 +38,12 @@ class Disk:
     """A small file system of its own, for Postgres's data and its log."""
 
     def __init__(self, folder: Path) -> None:
-        """Mount it, or raise StackError with the reason why that cannot be done here."""
+        """Mount it, or raise CommandError with the reason why that cannot be done here."""
         self.folder = folder
         self._balloon = folder / "balloon"
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() != 0 or not sys.platform.startswith("linux"):
-            raise StackError("mounting a small file system takes root on Linux")
+            raise CommandError("mounting a small file system takes root on Linux")
         options = f"size={DISK_MEGABYTES}m,mode=0700"
         mounted = subprocess.run(
             ["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder],
@@ -49,7 +52,7 @@ class Disk:
             check=False,
         )
         if mounted.returncode != 0:
-            raise StackError(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
+            raise CommandError(f"a small file system cannot be mounted: {mounted.stderr.strip()}")
 
     def fill(self) -> None:
         """Take every byte that is left."""
@@ -66,7 +69,7 @@ class Disk:
         self._balloon.unlink(missing_ok=True)
 
     def unmount(self) -> None:
-        """Take the file system away, and what is on it."""
+        """Remove the file system with its files."""
         subprocess.run(["umount", "--lazy", self.folder], check=False)
 
 
@@ -74,7 +77,7 @@ class Clock:
     """A wrong clock for a process, by libfaketime."""
 
     def __init__(self) -> None:
-        """Find the library, or raise StackError with the reason why there is none here."""
+        """Find the library, or raise CommandError with the reason why there is none here."""
         spec = find_spec("libfaketime")
         found = [
             library
@@ -82,7 +85,7 @@ class Clock:
             for library in Path(folder).rglob("libfaketime.so.1")
         ]
         if not found:
-            raise StackError("libfaketime is not there for this machine")
+            raise CommandError("libfaketime is not there for this machine")
         self._library = str(found[0])
         told = subprocess.run(
             [sys.executable, "-c", "import time; print(time.time())"],
@@ -92,7 +95,7 @@ class Clock:
             check=False,
         )
         if told.returncode != 0 or float(told.stdout) < time.time() + 900:
-            raise StackError("libfaketime does not work here")
+            raise CommandError("libfaketime does not work here")
 
     def environment(self, seconds: int) -> dict[str, str]:
         """The environment of a process whose clock is so many seconds ahead, or behind."""
@@ -123,16 +126,16 @@ class Stage:
 
     @property
     def database_url(self) -> str:
-        """The database's address, past every wire, as its owner."""
+        """The database's address as its owner, without the relays."""
         return self._server.uri(DATABASE)
 
     @property
     def log(self) -> Path:
-        """What the API says."""
+        """The API's log."""
         return self.folder / "api.log"
 
     def query(self, statement: str, *values: object) -> list[Row]:
-        """Ask the database itself, past every wire."""
+        """Ask the database itself, without the relays."""
         with psycopg.connect(
             self.database_url, autocommit=True, connect_timeout=2, row_factory=dict_row
         ) as db:
@@ -174,19 +177,15 @@ class Stage:
         self.progress("Daily's stand-in")
         daily_port = free_port()
         self.daily_url = f"http://127.0.0.1:{daily_port}"
-        self.daily = self._kept(
-            lambda: self._spawn(
-                "daily",
-                *("-m", "scripts.local.fake_daily", "--port", str(daily_port)),
-                *("--api-key", _DAILY_KEY, "--domain", "local"),
-            )
-        )
+        daily = command_line(daily_port, DAILY_KEY, "local")
+        log = self.folder / "daily.log"
+        self.daily = self._kept(lambda: Process(daily, log, environment()).popen)
         await self._answers(f"{self.daily_url}/control/requests")
 
         self.progress("the API")
         try:
             self.clock = Clock()
-        except StackError as error:
+        except CommandError as error:
             self.missing["clock"] = str(error)
         self.api, self.api_url = self._served("api", {})
         self.issuer = f"{self.rest_url}/auth/v1"
@@ -194,36 +193,37 @@ class Stage:
 
     async def drift(self, seconds: int) -> None:
         """Start a second API beside the first, on a machine whose clock is wrong."""
-        assert self.clock is not None  # noqa: S101 - whoever has none does not ask
+        assert self.clock is not None  # noqa: S101 - without a clock nothing asks
         self._drifting, url = self._served("drifting", self.clock.environment(seconds))
         await self._answers(f"{url}/healthz")
         self.drifting_url = url
 
     def stop_drifting(self) -> None:
-        """Send nobody to the second API any more; it answers what it has begun."""
+        """Send no more requests to the second API; it answers those that it has begun."""
         self.drifting_url = None
         threading.Thread(target=self._drifting.let_go).start()
 
-    def _served(self, name: str, environment: dict[str, str]) -> tuple[Kept, str]:
+    def _served(self, name: str, clock: dict[str, str]) -> tuple[Kept, str]:
         port = free_port()
-        arguments = ("-m", "gunicorn", "--bind", f"127.0.0.1:{port}")
-        kept = self._kept(lambda: self._spawn(name, *arguments, **environment))
+        stack = Stack(self.folder)
+        stack.rest_url, stack.daily_url = self.rest_url, self.daily_url
+        settings = {**stack.settings(), **clock}
+        log = self.folder / f"{name}.log"
+        kept = self._kept(lambda: api_server.start(port, log, **settings).popen)
         return kept, f"http://127.0.0.1:{port}"
 
     def _start_postgres(self) -> None:
         try:
             self.disk = Disk(self._server.data)
             self._ended.callback(self.disk.unmount)
-        except StackError as error:
+        except CommandError as error:
             self.missing["disk"] = str(error)
         # A small file system holds little of the log; nothing else differs from Postgres's own.
         self._server.config = {"max_wal_size": "96MB", "min_wal_size": "32MB"}
         with self._server:  # once in peace, for what the supervisor's starts then find
             with psycopg.connect(self._server.uri(), autocommit=True) as connection:
                 connection.execute(f"create database {DATABASE}")
-            database.apply(
-                self.database_url, [database.SUPABASE, database.STARTER, database.INSTALL]
-            )
+            psql.apply(self.database_url, [psql.SUPABASE, psql.STARTER, psql.INSTALL])
         self.postgres = Kept(self._server.launch)
         self._ended.callback(self.postgres.let_go, signal.SIGINT)
         until = time.monotonic() + _START_SECONDS
@@ -235,20 +235,6 @@ class Stage:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.05)
-
-    def _spawn(self, name: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        stack = Stack(self.folder)
-        stack.rest_url, stack.daily_url = self.rest_url, self.daily_url
-        with (self.folder / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, *arguments],
-                cwd=ROOT,
-                env={**stack.environment(), **environment},
-                stdout=log,
-                stderr=log,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
 
     def _kept(self, launch: Callable[[], subprocess.Popen[bytes]]) -> Kept:
         kept = Kept(launch)
@@ -267,5 +253,5 @@ class Stage:
                     if (await client.get(url)).status_code == 200:
                         return
                 if time.monotonic() > until:
-                    raise StackError(f"{url} does not answer; the logs are in {self.folder}")
+                    raise CommandError(f"{url} does not answer; the logs are in {self.folder}")
                 await asyncio.sleep(0.05)

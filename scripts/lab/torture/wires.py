@@ -1,4 +1,4 @@
-"""The connections between the parts, each through a relay that can cut, refuse and stall them."""
+"""Relays between the parts, which can cut, refuse and stall the connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ Serve = Callable[
 
 
 class Wire:
-    """One relay: whoever connects to it speaks with the part behind it, while it lets them."""
+    """One relay: it passes each connection on to the part behind it, unless it is told not to."""
 
     def __init__(self, listen: Callable[[Serve], Awaitable[asyncio.Server]], far: Connect) -> None:
         """Say how to listen and how to reach the part behind; nothing is opened yet."""
@@ -29,7 +29,7 @@ class Wire:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self) -> None:
-        """Let everybody through, those who were held up first."""
+        """Let every connection through, those that were held up first."""
         self._flows.set()
         if self._server is None:
             self._server = await self._listen(self._relay)
@@ -51,7 +51,7 @@ class Wire:
         self._flows.clear()
 
     async def close(self) -> None:
-        """Refuse everybody, for good."""
+        """Refuse every connection, for good."""
         self.refuse()
         for task in list(self._tasks):
             task.cancel()
@@ -89,7 +89,7 @@ class Wire:
 
 
 def tcp_wire(far_port: int) -> tuple[Wire, int]:
-    """A relay on 127.0.0.1 to another port there, and its own port, which is kept while refused."""
+    """Return a relay to another port of 127.0.0.1, and its own port, kept even while it refuses."""
     port = free_port()
     held = hold_port(port)
 
@@ -101,7 +101,7 @@ def tcp_wire(far_port: int) -> tuple[Wire, int]:
 
 
 def socket_wire(path: Path, far: Path) -> Wire:
-    """A relay on a Unix socket to another one."""
+    """Return a relay from one Unix socket to another."""
 
     async def listen(serve: Serve) -> asyncio.Server:
         path.unlink(missing_ok=True)

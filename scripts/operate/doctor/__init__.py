@@ -1,24 +1,46 @@
-"""Look a database and what is around it over, changing nothing; each finding says what to do."""
+"""Examine a database and what is around it, without changing anything; say what to do."""
 
-import argparse
 import json
 import logging
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 
+import click
 import psycopg
-from dotenv import load_dotenv
-from psycopg.rows import dict_row
 
+from scripts.operate import connection
+from scripts.operate.connection import Connection
 from scripts.operate.doctor import database, environment
-from scripts.operate.doctor.finding import Database, Finding
+from scripts.operate.doctor.finding import Finding
+
+
+@click.command(
+    help=__doc__,
+    epilog="Exit status: 0 no finding is an error, 1 one is, 2 the database could not be examined.",
+)
+@connection.argument
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def main(database_url: str, as_json: bool) -> int:
+    """Print the settings and every finding."""
+    logging.disable(logging.WARNING)  # what the API would log here, the findings say
+    settings, findings = examine(database_url)
+    if as_json:
+        print(json.dumps({"settings": settings, "findings": [asdict(f) for f in findings]}))
+    else:
+        print("Settings (session_approval.settings):")
+        for name, value in settings.items():
+            print(f"  {name:<20} {value}")
+        for finding in findings:
+            print(f"{finding.level.upper():<8} {finding.what}")
+            for label, text in (("why", finding.why), ("do", finding.do)):
+                if text:
+                    print(f"         {label}: {text}")
+    return 1 if any(finding.level == "error" for finding in findings) else 0
 
 
 def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
     """Return the settings and every finding, read in one read-only transaction's snapshot."""
-    with psycopg.connect(address, row_factory=dict_row, connect_timeout=10) as db:
+    with connection.connected(address) as db:
         db.read_only = True
         db.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         db.execute("set local search_path = ''")  # so that Postgres prints every name in full
@@ -42,7 +64,7 @@ def examine(address: str) -> tuple[dict[str, object], list[Finding]]:
         return row, findings
 
 
-def _row_security(db: Database) -> Iterator[Finding]:
+def _row_security(db: Connection) -> Iterator[Finding]:
     """Say where row level security is on, and what it means where it is off."""
     for row in db.execute(
         "select c.relname, c.relrowsecurity from pg_catalog.pg_class c"
@@ -56,14 +78,13 @@ def _row_security(db: Database) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"{table}: row level security is off",
-                "whoever may select from it reads everybody's rows; the guards against "
-                "writing hold all the same",
+                "who may select from it reads everybody's rows; the guards against writing hold",
                 f"alter table {table} enable row level security; then make apply again",
             )
 
 
-def _unanswered(db: Database) -> Iterator[Finding]:
-    """Find proposals that ran out and were not put away."""
+def _unanswered(db: Connection) -> Iterator[Finding]:
+    """Find proposals that expired and were not put away."""
     waiting = db.execute(
         "select count(*) as n from public.sessions s where s.status = 'pending_approval'"
         " and s.approval_expires_at < now() - interval '1 hour'"
@@ -77,8 +98,8 @@ def _unanswered(db: Database) -> Iterator[Finding]:
         )
 
 
-def _calendar(db: Database) -> Iterator[Finding]:
-    """Find sessions to come that hold one person at one time."""
+def _calendar(db: Connection) -> Iterator[Finding]:
+    """Find future sessions that hold one person at the same time."""
     pairs = db.execute(
         "select b.person_id, b.session_id, b.other_session_id, b.during::text as during"
         " from session_approval.double_bookings b order by b.during, b.person_id limit 20"
@@ -88,15 +109,16 @@ def _calendar(db: Database) -> Iterator[Finding]:
             "warning",
             f"{pair['person_id']} is booked twice, {pair['during']}: sessions"
             f" {pair['session_id']} and {pair['other_session_id']}",
-            "one of the two will wait in vain; they were there before, or came past the functions",
+            "one of the two will wait in vain; they were there before the install, or were written"
+            " without the functions",
             "ask the people; one of them cancels one of the two",
         )
     if not pairs:
         yield Finding("ok", "calendar: nobody is booked twice")
 
 
-def _credits(db: Database) -> Iterator[Finding]:
-    """Find whatever does not add up between lots, ledger and sessions."""
+def _credits(db: Connection) -> Iterator[Finding]:
+    """Find what does not add up between lots, ledger and sessions."""
     problems = db.execute("select * from public.reconcile_credits()").fetchall()
     for row in problems:
         whose = [
@@ -113,49 +135,8 @@ def _credits(db: Database) -> Iterator[Finding]:
             f"{row['problem']}: expected {row['expected']}, found {row['found']}; "
             + ", ".join(whose),
             "credits are money that somebody paid",
-            f"python -m scripts.operate.credits history {row['user_id']} shows what happened; "
-            "adjust corrects a lot",
+            f"python -m scripts credits history {row['user_id']} shows what happened; "
+            "python -m scripts credits adjust corrects a lot",
         )
     if not problems:
         yield Finding("ok", "credits: lots, ledger and sessions add up")
-
-
-def main() -> int:
-    """Print what was found; 0 when nothing is an error, 1 otherwise, 2 when it cannot look."""
-    load_dotenv()
-    logging.disable(logging.WARNING)  # what the API would log here, the findings say
-    parser = argparse.ArgumentParser(
-        prog="make doctor DATABASE_URL=postgresql://...", description=__doc__
-    )
-    parser.add_argument("database_url", nargs="?", default=os.environ.get("DATABASE_URL"))
-    parser.add_argument("--json", action="store_true", help="for programs")
-    given = parser.parse_args()
-    if not given.database_url:
-        parser.error("name the database: make doctor DATABASE_URL=postgresql://...")
-    try:
-        settings, findings = examine(given.database_url)
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedFunction):
-        print("The product is not installed there: make apply DATABASE_URL=...", file=sys.stderr)
-        return 2
-    except psycopg.OperationalError as error:
-        print(f"The database does not answer: {error}", file=sys.stderr)
-        return 2
-    except psycopg.Error as error:
-        print(f"The database cannot be looked over: {error}", file=sys.stderr)
-        return 2
-    if given.json:
-        print(json.dumps({"settings": settings, "findings": [asdict(f) for f in findings]}))
-    else:
-        print("Settings (session_approval.settings):")
-        for name, value in settings.items():
-            print(f"  {name:<20} {value}")
-        for finding in findings:
-            print(f"{finding.level.upper():<8} {finding.what}")
-            for label, text in (("why", finding.why), ("do", finding.do)):
-                if text:
-                    print(f"         {label}: {text}")
-    return 1 if any(finding.level == "error" for finding in findings) else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,11 +1,12 @@
-"""What is installed, beside what was installed and what this release says; it changes nothing."""
+"""What is installed, compared with what was installed and with the files of this release."""
 
 import re
 from collections.abc import Iterator
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.operate.bundle import version
-from scripts.operate.doctor.finding import Database, Finding
+from scripts.operate.connection import Connection
+from scripts.operate.doctor.finding import Finding
 from scripts.operate.sql_files import object_files
 
 _FUNCTION = re.compile(r"create or replace function (\w+\.\w+)\(.*?\bas \$\$(.*?)\$\$;", re.DOTALL)
@@ -19,12 +20,12 @@ _MATTERS = {
     "function": "every rule lives in these functions",
     "view": "every function answers with the rows of these views",
     "constraint": "it is the last line of defence when all else fails",
-    "index": "the functions wait for whole tables without it",
-    "trigger": "writes past it leave no ledger, no events and no guarded status",
+    "index": "without it the functions read whole tables",
+    "trigger": "without it a write leaves no ledger, no events and no guarded status",
     "grants": "somebody may call or read more than was meant, or less",
 }
 
-# What people reach without a token, or past the functions: there must be nothing.
+# What people reach without a token, or without our functions: there must be nothing.
 _OPEN_FUNCTIONS = """
     select d.name
     from session_approval.object_digests() d
@@ -32,7 +33,7 @@ _OPEN_FUNCTIONS = """
       and has_function_privilege('anon', d.name::regprocedure, 'execute')
     order by 1
 """
-# All but reading the transitions, which the guard of sessions does as the person who writes.
+# Reading the transitions is left out: the guard of sessions does it as the person who writes.
 _OPEN_RELATIONS = """
     select r.role || ' on session_approval.' || c.relname as name
     from pg_catalog.pg_class c
@@ -56,7 +57,7 @@ _EXPOSED = """
     cross join unnest(s.setconfig) setting
     where setting ~ '^pgrst\\.db_(schemas|extra_search_path)=.*\\msession_approval\\M'
 """
-_SLEEPING_TRIGGERS = """
+_DISABLED_TRIGGERS = """
     select t.tgname || ' on ' || t.tgrelid::regclass::text as name
     from pg_catalog.pg_trigger t
     join pg_catalog.pg_proc f on f.oid = t.tgfoid
@@ -84,7 +85,7 @@ _UNVALIDATED = """
 """
 
 
-def look(db: Database) -> Iterator[Finding]:
+def look(db: Connection) -> Iterator[Finding]:
     """Yield every finding about what is installed."""
     known = db.execute(
         "select to_regprocedure('session_approval.object_digests()') is not null as yes"
@@ -99,38 +100,38 @@ def look(db: Database) -> Iterator[Finding]:
         return
     yield from _release(db)
     yield from _drift(db)
-    yield from _asleep(db)
-    yield from _doors(db)
+    yield from _not_in_use(db)
+    yield from _reachable(db)
 
 
-def _release(db: Database) -> Iterator[Finding]:
+def _release(db: Connection) -> Iterator[Finding]:
     """Say which release is installed, and whether it is this one."""
-    [here] = db.execute(
+    [installed] = db.execute(
         "select session_approval.version() as version, i.installed_at::text, i.installed_by"
         " from (values (true)) one (row) left join lateral (select * from"
         " session_approval.installs i order by i.id desc limit 1) i on true"
     )
-    since = f"installed {here['installed_at']} by {here['installed_by']}"
-    if here["version"] == version():
-        yield Finding("ok", f"release {here['version']}, {since}")
+    since = f"installed {installed['installed_at']} by {installed['installed_by']}"
+    if installed["version"] == version():
+        yield Finding("ok", f"release {installed['version']}, {since}")
     else:
         yield Finding(
             "warning",
-            f"release {here['version']}, {since}; this is {version()}",
+            f"release {installed['version']}, {since}; this is {version()}",
             "functions of one release and an API of another were not tested together",
             "make apply DATABASE_URL=... installs this one",
         )
 
 
-def _drift(db: Database) -> Iterator[Finding]:
+def _drift(db: Connection) -> Iterator[Finding]:
     """Compare everything with what the last install recorded, and the functions with the files."""
     recorded = db.execute(
         "select i.definitions from session_approval.installs i order by i.id desc limit 1"
     ).fetchone()
     installed: dict[str, str] = recorded["definitions"] if recorded else {}
     now = {
-        f"{found['kind']} {found['name']}": found["digest"]
-        for found in db.execute("select * from session_approval.object_digests()")
+        f"{entry['kind']} {entry['name']}": entry["digest"]
+        for entry in db.execute("select * from session_approval.object_digests()")
     }
     constraints = _constraints()
     for name, file in constraints.items():
@@ -152,7 +153,7 @@ def _drift(db: Database) -> Iterator[Finding]:
             yield Finding(
                 "warning",
                 f"{name} is not from the last install",
-                "nobody tests what others keep among ours, and a rollback drops it",
+                "our tests do not know it, and an uninstall drops it",
                 "move it to a schema of its own",
             )
         else:
@@ -179,9 +180,9 @@ def _drift(db: Database) -> Iterator[Finding]:
 def _constraints() -> dict[str, str]:
     """Return the constraints on our tables that the migrations make, each with its file.
 
-    An install makes them with their tables, and does not look for them again.
+    An install makes them together with their tables, and does not look for them again.
     """
-    found = {}
+    constraints = {}
     for file in sorted((ROOT / "sql" / "migrations").glob("*.sql")):
         text = file.read_text()
         pairs = [
@@ -190,16 +191,16 @@ def _constraints() -> dict[str, str]:
             for name in _CONSTRAINT.findall(columns)
         ]
         for table, name in [*pairs, *_ADDED_CONSTRAINT.findall(text)]:
-            found[f"constraint {name} on {table}"] = str(file.relative_to(ROOT))
-    return found
+            constraints[f"constraint {name} on {table}"] = str(file.relative_to(ROOT))
+    return constraints
 
 
-def _differing_from_files(db: Database) -> set[str]:
-    """Return the functions whose body is not the one in this release's files, or not there."""
+def _differing_from_files(db: Connection) -> set[str]:
+    """Return the functions whose body differs from this release's files, or is missing."""
     written = dict(pair for file in object_files() for pair in _FUNCTION.findall(file.read_text()))
     bodies = {
-        found["name"]: found["body"]
-        for found in db.execute(
+        function["name"]: function["body"]
+        for function in db.execute(
             "select f.pronamespace::regnamespace || '.' || f.proname as name, f.prosrc as body"
             " from pg_catalog.pg_proc f where f.oid in (select d.name::regprocedure"
             " from session_approval.object_digests() d where d.kind = 'function')"
@@ -208,43 +209,43 @@ def _differing_from_files(db: Database) -> set[str]:
     return {name for name in written | bodies if written.get(name) != bodies.get(name)}
 
 
-def _asleep(db: Database) -> Iterator[Finding]:
+def _not_in_use(db: Connection) -> Iterator[Finding]:
     """Find what is there and does not work: triggers, indexes, constraints."""
-    for found in db.execute(_SLEEPING_TRIGGERS):
+    for trigger in db.execute(_DISABLED_TRIGGERS):
         yield Finding(
             "error",
-            f"trigger {found['name']} is disabled",
+            f"trigger {trigger['name']} is disabled",
             _MATTERS["trigger"],
-            f"alter table {found['name'].rpartition(' ')[2]} enable trigger"
-            f" {found['name'].partition(' ')[0]}",
+            f"alter table {trigger['name'].rpartition(' ')[2]} enable trigger"
+            f" {trigger['name'].partition(' ')[0]}",
         )
-    for found in db.execute(_INVALID_INDEXES):
+    for index in db.execute(_INVALID_INDEXES):
         yield Finding(
             "warning",
-            f"index {found['name']} on {found['table']} is invalid",
+            f"index {index['name']} on {index['table']} is invalid",
             "building it was interrupted: it costs every write and helps no query",
-            f"reindex index concurrently {found['name']}",
+            f"reindex index concurrently {index['name']}",
         )
-    for found in db.execute(_UNVALIDATED):
+    for constraint in db.execute(_UNVALIDATED):
         yield Finding(
             "warning",
-            f"constraint {found['name']} on {found['table']} is not validated",
+            f"constraint {constraint['name']} on {constraint['table']} is not validated",
             "rows that were there before may break it",
-            f"alter table {found['table']} validate constraint {found['name']}",
+            f"alter table {constraint['table']} validate constraint {constraint['name']}",
         )
 
 
-def _doors(db: Database) -> Iterator[Finding]:
+def _reachable(db: Connection) -> Iterator[Finding]:
     """Find what people can reach and should not."""
-    for found in db.execute(_OPEN_FUNCTIONS):
+    for function in db.execute(_OPEN_FUNCTIONS):
         yield Finding(
             "error",
-            f"anon can execute {found['name']}",
+            f"anon can execute {function['name']}",
             "it is meant for people who have signed in, or for the server alone",
-            f"revoke execute on function {found['name']} from public, anon",
+            f"revoke execute on function {function['name']} from public, anon",
         )
-    for found in db.execute(_OPEN_RELATIONS):
-        role, _, table = found["name"].partition(" on ")
+    for relation in db.execute(_OPEN_RELATIONS):
+        role, _, table = relation["name"].partition(" on ")
         yield Finding(
             "error",
             f"{role} has privileges on {table}",
@@ -254,10 +255,10 @@ def _doors(db: Database) -> Iterator[Finding]:
             if table == "session_approval.transitions"
             else f"revoke all on {table} from public, {role}",
         )
-    for found in db.execute(_EXPOSED):
+    for setting in db.execute(_EXPOSED):
         yield Finding(
             "error",
-            f"PostgREST exposes the schema session_approval (settings of {found['name']})",
-            "the rooms behind the doors would be called past them",
+            f"PostgREST exposes the schema session_approval (settings of {setting['name']})",
+            "the implementations could be called without their entry points",
             "take session_approval out of the exposed schemas",
         )

@@ -1,6 +1,6 @@
-"""What lies around the database: PostgREST, the tokens' keys, clocks and Daily; it changes nothing.
+"""What is around the database: PostgREST, the keys of tokens, clocks, Daily.
 
-Each is looked at only where the environment names it, as the API itself does, and within seconds.
+Each part is asked only where the environment names it, as the API itself asks it, within seconds.
 """
 
 import os
@@ -16,10 +16,11 @@ from api.config import ConfigurationError, Settings, load_settings
 from api.identity.jwks import PublicKeys
 from api.identity.tokens import LEEWAY_SECONDS
 from api.supabase import Supabase
-from scripts.operate.doctor.finding import Database, Finding
+from scripts.operate.connection import Connection
+from scripts.operate.doctor.finding import Finding
 
 _SECONDS = 5.0  # for any one answer
-_NOTICED = 2.0  # seconds by which clocks may differ before it is worth a word
+_TOLERANCE = 2.0  # seconds by which clocks may differ without a word
 _CONFIGURED_BY = ("SUPABASE_URL", "SUPABASE_REST_URL", "DAILY_API_KEY")
 _REACH = {
     "supabase": "every request of the API would fail",
@@ -28,7 +29,7 @@ _REACH = {
 }
 
 
-def look(db: Database, settings: dict[str, Any]) -> Iterator[Finding]:
+def look(db: Connection, settings: dict[str, Any]) -> Iterator[Finding]:
     """Yield every finding about what the environment names."""
     yield from _clock_of_database(db)
     if not any(os.environ.get(name) for name in _CONFIGURED_BY):
@@ -53,28 +54,28 @@ def look(db: Database, settings: dict[str, Any]) -> Iterator[Finding]:
 def _rest(environment: Settings) -> Iterator[Finding]:
     """Ask PostgREST as the API does, and for its clock."""
     url = environment.rest_url
-    found = Supabase(environment).check()
+    health = Supabase(environment).check()
     for part, why in _REACH.items():
-        if found[part] not in ("ok", "unknown"):
+        if health[part] not in ("ok", "unknown"):
             yield Finding(
                 "error",
-                f"PostgREST at {url}: {part} {found[part]}",
+                f"PostgREST at {url}: {part} {health[part]}",
                 why,
                 "notify pgrst, 'reload schema'; and expose the schema public"
                 if part == "functions"
                 else "start it, or correct SUPABASE_URL, SUPABASE_REST_URL and the key",
             )
-    if set(found.values()) == {"ok"}:
+    if set(health.values()) == {"ok"}:
         yield Finding("ok", f"PostgREST at {url}: answers, and knows the functions")
     try:
         before = time.time()
         answer = httpx.head(url, headers={"apikey": environment.publishable_key}, timeout=_SECONDS)
         after = time.time()
-        told = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
     except (httpx.HTTPError, KeyError, ValueError):
         return
-    # The header has whole seconds: any moment of that one is meant.
-    yield _clock("PostgREST's clock", (told, told + 1), (before, after))
+    # The header has whole seconds: any moment of that second is meant.
+    yield _clock("PostgREST's clock", (date, date + 1), (before, after))
 
 
 def _tokens(environment: Settings) -> Iterator[Finding]:
@@ -118,32 +119,32 @@ def _daily(environment: Settings, base_url: str | None) -> Iterator[Finding]:
             headers={"Authorization": f"Bearer {environment.daily_api_key}"},
             timeout=_SECONDS,
         )
-        said = answer.json()
+        domain = answer.json()
     except (httpx.HTTPError, ValueError) as error:
         yield Finding(
             "error",
             f"Daily at {url} does not answer ({type(error).__name__})",
-            "approvals stand, and nobody can join by video",
+            "approvals stand, but joining by video fails",
             "try again; correct DAILY_API_URL",
         )
         return
-    if answer.status_code != 200 or "domain_name" not in said:
+    if answer.status_code != 200 or "domain_name" not in domain:
         yield Finding(
             "error",
             f"Daily at {url} answers {answer.status_code}",
-            "approvals stand, and nobody can join by video",
+            "approvals stand, but joining by video fails",
             "set DAILY_API_KEY to the key in Daily's dashboard, Developers",
         )
         return
-    yield Finding("ok", f"Daily: the key opens the domain {said['domain_name']}")
-    if environment.daily_domain_id not in (None, said.get("domain_id")):
+    yield Finding("ok", f"Daily: the key opens the domain {domain['domain_name']}")
+    if environment.daily_domain_id not in (None, domain.get("domain_id")):
         yield Finding(
             "error",
-            f"DAILY_DOMAIN_ID is not the id of {said['domain_name']}",
-            "meeting tokens are signed for another domain: nobody comes in",
-            f"DAILY_DOMAIN_ID={said.get('domain_id')}",
+            f"DAILY_DOMAIN_ID is not the id of {domain['domain_name']}",
+            "meeting tokens are signed for another domain: they open no room",
+            f"DAILY_DOMAIN_ID={domain.get('domain_id')}",
         )
-    expected = f"https://{said['domain_name']}.daily.co"
+    expected = f"https://{domain['domain_name']}.daily.co"
     if base_url and base_url.endswith(".daily.co") and base_url != expected:
         yield Finding(
             "warning",
@@ -153,23 +154,24 @@ def _daily(environment: Settings, base_url: str | None) -> Iterator[Finding]:
         )
 
 
-def _clock_of_database(db: Database) -> Iterator[Finding]:
+def _clock_of_database(db: Connection) -> Iterator[Finding]:
     before = time.time()
-    [row] = db.execute("select extract(epoch from clock_timestamp())::float8 as told")
-    yield _clock("the database's clock", (row["told"], row["told"]), (before, time.time()))
+    [row] = db.execute("select extract(epoch from clock_timestamp())::float8 as seconds")
+    yield _clock("the database's clock", (row["seconds"], row["seconds"]), (before, time.time()))
 
 
-def _clock(whose: str, told: tuple[float, float], here: tuple[float, float]) -> Finding:
-    """Compare when something was told with when it was asked here; both are spans of time."""
-    apart = max(0.0, told[0] - here[1]) - max(0.0, here[0] - told[1])
-    if abs(apart) <= _NOTICED:
+def _clock(whose: str, there: tuple[float, float], here: tuple[float, float]) -> Finding:
+    """Compare a clock's answer with this machine's time while it was asked; both are spans."""
+    apart = max(0.0, there[0] - here[1]) - max(0.0, here[0] - there[1])
+    if abs(apart) <= _TOLERANCE:
         return Finding("ok", f"{whose} agrees with this machine's")
     here_now = datetime.fromtimestamp(here[1], UTC).isoformat(timespec="seconds")
     side = "ahead of" if apart > 0 else "behind"
     return Finding(
         "error" if abs(apart) > LEEWAY_SECONDS else "warning",
         f"{whose} is {abs(apart):.0f} s {side} this machine's, which says {here_now}",
-        "sessions begin and expire by the database's clock, tokens by that of who issues them and "
-        f"of who checks them: more than {LEEWAY_SECONDS} s apart, good ones are refused",
+        "sessions begin and expire by the database's clock; tokens expire by the clocks of the "
+        f"machines that issue and check them: more than {LEEWAY_SECONDS} s apart, good tokens are"
+        " refused",
         "set both machines' clocks by NTP",
     )

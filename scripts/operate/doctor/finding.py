@@ -1,11 +1,6 @@
-"""What make doctor tells: one finding, with why it matters and what to run."""
+"""One finding of the doctor."""
 
 from dataclasses import dataclass
-
-import psycopg
-from psycopg.rows import DictRow
-
-Database = psycopg.Connection[DictRow]
 
 
 @dataclass(frozen=True)

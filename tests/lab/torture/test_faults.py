@@ -13,7 +13,7 @@ def test_nothing_is_lost_or_taken_twice_while_everything_goes_wrong(tmp_path: Pa
     # --within: here it must come back by itself, however busy the machine is; make torture holds
     # it to 2 seconds.
     ran = programs.run(
-        *("scripts.lab.torture", "--faults-only", "--minutes", "0.4", "--seed", "530"),
+        *("lab", "torture", "--faults-only", "--minutes", "0.4", "--seed", "530"),
         *("--calm", "0.6", "--rate", "40", "--within", "20", "--history", str(kept)),
         timeout=300,
     )

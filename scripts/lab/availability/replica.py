@@ -20,6 +20,7 @@ from scripts.local.postgrest import PostgREST
 
 # How long a commit waits: for the primary's disk, for the standby's, until it can be read there.
 _MODES = ("local", "on", "remote_apply")
+_LOOKS = 100  # at the replica, after an approval each, in each mode and round
 _SESSION = "00000000-0000-4000-a000-000000000000"
 # Every entry point, with its parameters. A replica must answer those that read, and no other.
 _READS: dict[str, dict[str, object]] = {
@@ -58,7 +59,7 @@ def main(approvals: int, connections: int) -> int:
 
 
 def _measure(folder: Path, approvals: int, connections: int) -> int:
-    people = People(clients=100, sessions=4 * len(_MODES) * approvals)
+    people = People(clients=100, sessions=1 + 2 * len(_MODES) * (approvals + _LOOKS))
     with ExitStack() as ended:
         primary = ended.enter_context(EmbeddedPostgres(folder / "a"))
         people.install(primary.uri())
@@ -87,7 +88,7 @@ def _measure(folder: Path, approvals: int, connections: int) -> int:
                     db.execute("select pg_reload_conf()")
                 some = [next(requests) for _ in range(approvals)]
                 with Load([Target.postgrest(rests[0])], tokens, some, connections) as load:
-                    late[mode] += _lateness(rests, requests, tokens, 100)
+                    late[mode] += _lateness(rests, requests, tokens, _LOOKS)
                     load.wait()
                 rates[mode].append(len(load.history) / load.seconds)
     print("\nWhat a commit waits for, and how soon an approval is read on the replica:\n")

@@ -36,6 +36,8 @@ def main(context: click.Context, tiny: bool, publish: bool) -> int:
     """Measure everything, each in a process of its own."""
     if context.invoked_subcommand:
         return 0
+    if tiny and publish:
+        raise click.UsageError("A tiny run says nothing: it is not published.")
     FOLDER.mkdir(parents=True, exist_ok=True)
     results = []
     for name, (usual, quick) in MEASURES.items():

@@ -112,6 +112,13 @@ def test_nothing_is_published_before_it_is_measured(tmp_path: Path) -> None:
     assert not page.exists()
 
 
+def test_a_tiny_run_is_not_published() -> None:
+    ended = programs.run("lab", "bench", "--tiny", "--publish")
+
+    assert ended.returncode == 2
+    assert "is not published" in ended.stderr
+
+
 def test_the_page_names_programs_and_pictures_that_exist() -> None:
     text = publish.DOC.read_text()
     assert set(re.findall(r"-m scripts lab bench (\w+)", text)) == set(MEASURES)

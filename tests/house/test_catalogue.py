@@ -10,7 +10,7 @@ import pytest
 
 from scripts import ROOT
 from scripts.operate import psql
-from scripts.operate.sql_files import NOUNS, object_files
+from scripts.operate.sql_files import NOUNS, SQL, all_files, migrations, object_files
 from tests.actors import Connection
 
 DOORS = {
@@ -77,8 +77,7 @@ OUR_RELATIONS = """
     where c.relnamespace = 'session_approval'::regnamespace and c.relkind in ('r', 'v', 'S')
 """
 
-SQL = ROOT / "sql"
-FILES = sorted(SQL.rglob("*.sql"))
+FILES = all_files()
 
 
 # Functions.
@@ -291,13 +290,13 @@ def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
 
 def test_the_install_lists_every_file_once_and_nothing_else() -> None:
     listed = included(psql.INSTALL)
-    migrations = [file for file in listed if file.parent.name == "migrations"]
+    in_order = [file for file in listed if file.parent.name == "migrations"]
 
     lists = {SQL / noun / name for noun in NOUNS for name in ("install.sql", "triggers.sql")}
-    there = [*object_files(), *(SQL / "migrations").glob("*.sql"), *filter(Path.exists, lists)]
+    there = [*object_files(), *migrations(), *filter(Path.exists, lists)]
     beside = {SQL / "uninstall" / "preview.sql", SQL / "uninstall" / "uninstall.sql"}
     assert sorted(listed) == sorted(set(there) - beside)
-    assert migrations == sorted(migrations)
+    assert in_order == migrations()
 
 
 def included(file: Path) -> list[Path]:

@@ -12,6 +12,7 @@ import pytest
 
 from scripts import ROOT
 from scripts.local.stack import Stack
+from scripts.operate.sql_files import all_files, files_below
 
 README = (ROOT / "README.md").read_text()
 
@@ -60,13 +61,13 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
     }
     listed = {(code, status) for code, status, _ in listed}
     raised = set()
-    for file in (ROOT / "sql").rglob("*.sql"):
+    for file in all_files():
         text = file.read_text()
         raised |= {
             (code, status)
             for status, code in re.findall(r"refuse\(\s*(\d{3}),\s*'([A-Z_]+)'", text)
         }
-    for file in (ROOT / "api").rglob("*.py"):
+    for file in files_below(ROOT / "api", "*.py", at_least=25):
         raised |= {
             (code, status)
             for status, code in re.findall(
@@ -90,7 +91,7 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
 
 def test_every_dependency_is_named_with_its_reason() -> None:
     files = sorted(ROOT.glob("requirements*.txt"))
-    assert len(files) == 3
+    assert len(files) >= 3
     for file in files:
         for line in file.read_text().splitlines():
             if package := re.match(r"[a-z][a-z0-9-]*", line):

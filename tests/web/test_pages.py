@@ -50,8 +50,8 @@ def test_everything_that_a_host_page_sets_and_hears_is_documented() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)`", RECIPES.read_text(), re.M))
     attributes = set(re.findall(r'\battribute\("([\w-]+)"', source))
     events = set(re.findall(r'(?:emit\(|"(?:cancel|finish)", )"([a-z-]+)"', source))
-    assert len(attributes) == 9
-    assert len(events) == 8
+    assert len(attributes) >= 9
+    assert len(events) >= 8
     assert attributes | events <= documented
     elements = re.findall(r'define\("([\w-]+)"', source)
     assert len(elements) >= 5

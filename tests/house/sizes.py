@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from scripts.local import ROOT
+from scripts import ROOT
 from scripts.operate.sql_files import files_below
 
 _SUFFIXES = {".py", ".sql", ".js", ".css", ".html", ".sh", ".txt"}

@@ -28,7 +28,7 @@ TRIGGERED_AS_OWNER = {
     "record_session_event",
     "record_truncated_credits",
 }
-# Added to the application's tables by us, under names that nobody else uses.
+# Added to the application's tables by us, under names that no application uses.
 OUR_COLUMNS = {
     "sessions": {
         "is_instant",
@@ -68,34 +68,38 @@ FILES = all_files()
 # Functions.
 
 
-def test_every_function_has_its_search_path_pinned(db: Connection) -> None:
+def test_every_function_pins_its_search_path(db: Connection) -> None:
     functions = db.execute(OUR_FUNCTIONS).fetchall()
 
     assert len(functions) > len(ENTRY_POINTS) * 2
-    loose = [f["name"] for f in functions if 'search_path=""' not in (f["proconfig"] or [])]
-    assert loose == []
+    unpinned = [f["name"] for f in functions if 'search_path=""' not in (f["proconfig"] or [])]
+    assert unpinned == []
 
 
-def test_every_door_is_one_line_that_calls_its_room_as_whoever_comes_in(db: Connection) -> None:
+def test_an_entry_point_is_one_line_that_calls_its_implementation_as_the_caller(
+    db: Connection,
+) -> None:
     functions = db.execute(OUR_FUNCTIONS).fetchall()
-    doors = {f["name"]: f for f in functions if f["schema"] == "public"}
-    rooms = {f["name"]: f for f in functions if f["schema"] == "session_approval"}
+    entry_points = {f["name"]: f for f in functions if f["schema"] == "public"}
+    implementations = {f["name"]: f for f in functions if f["schema"] == "session_approval"}
+    assert entry_points.keys() == ENTRY_POINTS
 
-    for name, door in doors.items():
-        assert (door["language"], door["prosecdef"]) == ("sql", False), name
-        call = re.compile(
-            rf"\s*select \*\s+from session_approval\.{name}\(\s*([\w,\s]*)\)\s*", re.DOTALL
+    for name, entry_point in entry_points.items():
+        assert (entry_point["language"], entry_point["prosecdef"]) == ("sql", False), name
+        call = re.fullmatch(
+            rf"\s*select \*\s+from session_approval\.{name}\(\s*([\w,\s]*)\)\s*",
+            entry_point["prosrc"],
         )
-        called = call.fullmatch(door["prosrc"])
-        assert called, name
-        assert rooms[name]["prosecdef"], name
-        assert rooms[name]["provolatile"] == door["provolatile"], name
-        inputs = [argument for argument in door["proargnames"] or [] if argument[:2] == "p_"]
-        assert re.findall(r"\w+", called[1]) == inputs, name
-        assert (rooms[name]["proargnames"] or [])[: len(inputs)] == inputs, name
+        assert call, name
+        implementation = implementations[name]
+        assert implementation["prosecdef"], name
+        assert implementation["provolatile"] == entry_point["provolatile"], name
+        inputs = [name for name in entry_point["proargnames"] or [] if name.startswith("p_")]
+        assert re.findall(r"\w+", call[1]) == inputs, name
+        assert (implementation["proargnames"] or [])[: len(inputs)] == inputs, name
 
 
-def test_exactly_the_rooms_and_the_recording_triggers_run_as_their_owner(db: Connection) -> None:
+def test_only_implementations_and_recording_triggers_run_as_their_owner(db: Connection) -> None:
     definers = db.execute(f"select * from ({OUR_FUNCTIONS}) f where prosecdef").fetchall()
 
     assert {(f["schema"], f["name"]) for f in definers} == {
@@ -103,14 +107,14 @@ def test_exactly_the_rooms_and_the_recording_triggers_run_as_their_owner(db: Con
     }
 
 
-# What a function does that reads nothing but what it finds. What it calls does it too.
+# A function that does this is volatile, and so is every function that calls it.
 WRITES_OR_LOCKS = re.compile(
     r"\b(?:insert into|update \S+ |delete from|truncate|for (?:no key )?update|for share|lock table"
     r"|pg_(?:try_)?advisory|set_config|clock_timestamp|gen_random_uuid)"
 )
 
 
-def test_a_function_is_declared_volatile_where_it_writes_or_locks_and_nowhere_else(
+def test_a_function_is_volatile_if_it_writes_or_locks_and_not_otherwise(
     db: Connection,
 ) -> None:
     functions = {
@@ -129,7 +133,7 @@ def test_a_function_is_declared_volatile_where_it_writes_or_locks_and_nowhere_el
     assert len(volatile) > 20
 
     declared = {name for name, f in functions.items() if f["provolatile"] == "v"}
-    # A refusal that is called for nothing else must not be left out by the planner.
+    # The planner must not leave a refusal out.
     assert declared == volatile | {"session_approval.refuse"}
 
 
@@ -144,10 +148,10 @@ def test_no_function_has_two_signatures(db: Connection) -> None:
 
 
 def test_everything_of_ours_has_a_comment(db: Connection) -> None:
-    silent = [
+    uncommented = [
         f"function {f['schema']}.{f['name']}" for f in db.execute(OUR_FUNCTIONS) if not f["comment"]
     ]
-    silent += [
+    uncommented += [
         f"relation {c['name']}"
         for c in db.execute(OUR_RELATIONS)
         if c["kind"] != "S" and not c["comment"]
@@ -166,51 +170,54 @@ def test_everything_of_ours_has_a_comment(db: Connection) -> None:
         if not column["is_theirs"] or column["column"] in OUR_COLUMNS.get(column["table"], set())
     ]
     assert sum(column["is_theirs"] for column in ours) == 10
-    silent += [f"column {c['table']}.{c['column']}" for c in ours if not c["comment"]]
+    uncommented += [f"column {c['table']}.{c['column']}" for c in ours if not c["comment"]]
     triggers = db.execute(
         "select t.tgname as name, t.tgrelid::regclass::text as table,"
         " obj_description(t.oid, 'pg_trigger') as comment"
         " from pg_trigger t where not t.tgisinternal"
     ).fetchall()
     assert len(triggers) >= 7
-    silent += [f"trigger {t['name']} on {t['table']}" for t in triggers if not t["comment"]]
+    uncommented += [f"trigger {t['name']} on {t['table']}" for t in triggers if not t["comment"]]
     [schema] = db.execute(
         "select obj_description('session_approval'::regnamespace, 'pg_namespace') as comment"
     ).fetchall()
 
-    assert silent == []
+    assert uncommented == []
     assert schema["comment"]
 
 
-def test_every_foreign_key_is_indexed(db: Connection) -> None:
-    bare = db.execute(
+def test_every_foreign_key_has_an_index(db: Connection) -> None:
+    keys = db.execute(
         """
-        select k.conname as name
-        from pg_constraint k
-        where k.contype = 'f'
-          and k.connamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
-          and not exists (
+        select
+          k.conname as name,
+          exists (
             select
             from pg_index i
             where i.indrelid = k.conrelid
               and (i.indkey::smallint[])[0:array_length(k.conkey, 1) - 1] @> k.conkey
-          )
+          ) as has_index
+        from pg_constraint k
+        where k.contype = 'f'
+          and k.connamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
         """
     ).fetchall()
 
-    assert bare == []
+    assert len(keys) >= 3
+    assert [key["name"] for key in keys if not key["has_index"]] == []
 
 
 def test_every_table_of_ours_has_a_primary_key(db: Connection) -> None:
-    keyless = db.execute(
-        f"select name from ({OUR_RELATIONS}) c where kind = 'r' and not exists ("
-        "select from pg_constraint k where k.conrelid = c.oid and k.contype = 'p')"
+    tables = db.execute(
+        "select name, exists (select from pg_constraint k where k.conrelid = c.oid"
+        f" and k.contype = 'p') as has_key from ({OUR_RELATIONS}) c where kind = 'r'"
     ).fetchall()
 
-    assert keyless == []
+    assert len(tables) >= 7
+    assert [table["name"] for table in tables if not table["has_key"]] == []
 
 
-def test_triggers_hold_against_every_writer(db: Connection) -> None:
+def test_every_trigger_is_enabled(db: Connection) -> None:
     triggers = db.execute(
         "select t.tgname, t.tgenabled::text from pg_trigger t where not t.tgisinternal"
     ).fetchall()
@@ -232,7 +239,7 @@ def defined(file: Path) -> set[str]:
     )
 
 
-def test_every_file_of_a_function_is_named_after_it() -> None:
+def test_the_file_of_a_function_has_its_name() -> None:
     files = [(file, names) for file in object_files() if (names := defined(file))]
 
     assert len(files) > len(ENTRY_POINTS)
@@ -246,7 +253,7 @@ def test_every_function_in_the_database_has_its_file(db: Connection) -> None:
     assert {f["name"] for f in db.execute(OUR_FUNCTIONS)} == written
 
 
-def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
+def test_the_file_of_a_view_has_its_name(db: Connection) -> None:
     files = {
         file.stem
         for file in object_files()
@@ -259,19 +266,18 @@ def test_every_file_of_a_view_is_named_after_it(db: Connection) -> None:
 
 def test_the_install_lists_every_file_once_and_nothing_else() -> None:
     listed = included(psql.INSTALL)
-    in_order = [file for file in listed if file.parent.name == "migrations"]
 
     lists = {SQL / noun / name for noun in NOUNS for name in ("install.sql", "triggers.sql")}
-    there = [*object_files(), *migrations(), *filter(Path.exists, lists)]
-    beside = {SQL / "uninstall" / "preview.sql", SQL / "uninstall" / "uninstall.sql"}
-    assert sorted(listed) == sorted(set(there) - beside)
-    assert in_order == migrations()
+    files = {*object_files(), *migrations(), *filter(Path.exists, lists)}
+    run_by_hand = {SQL / "uninstall" / "preview.sql", SQL / "uninstall" / "uninstall.sql"}
+    assert sorted(listed) == sorted(files - run_by_hand)
+    assert [file for file in listed if file.parent.name == "migrations"] == migrations()
 
 
 def included(file: Path) -> list[Path]:
-    """Return the files that a file includes, and those that these include, in order."""
-    named = re.findall(r"^\\ir (\S+)$", file.read_text(), re.MULTILINE)
-    return [each for name in named for each in (file.parent / name, *included(file.parent / name))]
+    """Return the files that a file includes, each followed by those that it includes itself."""
+    parts = [file.parent / name for name in re.findall(r"^\\ir (\S+)$", file.read_text(), re.M)]
+    return [each for part in parts for each in (part, *included(part))]
 
 
 def test_no_line_is_wider_than_110_columns() -> None:
@@ -285,23 +291,23 @@ def test_no_line_is_wider_than_110_columns() -> None:
     assert wide == []
 
 
-def test_every_file_opens_with_what_it_is_for() -> None:
-    mute = [str(file.relative_to(ROOT)) for file in FILES if not file.read_text().startswith("-- ")]
+def test_every_file_begins_with_a_comment() -> None:
+    without = [file for file in FILES if not file.read_text().startswith("-- ")]
 
-    assert mute == []
+    assert without == []
 
 
-def test_nothing_raises_the_state_that_older_postgrest_retries_for_ever() -> None:
+def test_no_file_raises_40001_which_older_postgrest_retries_without_end() -> None:
     for file in FILES:
         code = re.sub(r"--.*", "", file.read_text())
         assert "40001" not in code
         assert "serialization_failure" not in code
 
 
-def test_a_new_installation_begins_with_this_policy(db: Connection) -> None:
-    [policy] = db.execute("select * from session_approval.settings").fetchall()
+def test_a_new_installation_has_these_settings(db: Connection) -> None:
+    [settings] = db.execute("select * from session_approval.settings").fetchall()
 
-    assert policy == {
+    assert settings == {
         "only_row": True,
         "default_time_zone": "UTC",
         "pending_ttl": timedelta(hours=72),
@@ -318,7 +324,7 @@ def test_a_new_installation_begins_with_this_policy(db: Connection) -> None:
     }
 
 
-def test_nothing_is_a_policy_too(db: Connection) -> None:
+def test_these_settings_may_be_zero(db: Connection) -> None:
     db.execute(
         "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
         " buffer = '0', finish_after = '0', low_balance = 0"
@@ -326,7 +332,7 @@ def test_nothing_is_a_policy_too(db: Connection) -> None:
 
 
 @pytest.mark.parametrize(
-    "policy",
+    "setting",
     [
         "pending_ttl = '0'",
         "instant_ttl = '0'",
@@ -342,9 +348,9 @@ def test_nothing_is_a_policy_too(db: Connection) -> None:
         "only_row = false",
     ],
 )
-def test_a_policy_that_makes_no_sense_is_refused(db: Connection, policy: str) -> None:
+def test_a_setting_without_meaning_is_refused(db: Connection, setting: str) -> None:
     with pytest.raises((psycopg.errors.CheckViolation, psycopg.errors.InvalidParameterValue)):
-        db.execute(f"update session_approval.settings set {policy}")
+        db.execute(f"update session_approval.settings set {setting}")
 
 
 @pytest.mark.parametrize(
@@ -356,7 +362,7 @@ def test_a_policy_that_makes_no_sense_is_refused(db: Connection, policy: str) ->
         " values ('e-1', gen_random_uuid(), 'meeting.paused', now())",
     ],
 )
-def test_a_row_that_no_reader_would_understand_is_refused(db: Connection, row: str) -> None:
+def test_a_row_without_meaning_is_refused(db: Connection, row: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         db.execute(f"insert into session_approval.{row}")
 
@@ -365,7 +371,7 @@ def test_a_row_that_no_reader_would_understand_is_refused(db: Connection, row: s
     ("kind", "delta", "reference"),
     [("opening", 3, None), ("approval", -1, None), ("refund", 1, None), ("grant", 3, "pi_1")],
 )
-def test_what_happens_once_has_one_entry_in_the_ledger(
+def test_the_ledger_takes_one_entry_of_what_happens_once(
     db: Connection, kind: str, delta: int, reference: str | None
 ) -> None:
     insert = (

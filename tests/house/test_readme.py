@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands work, and its tables list what is there."""
+"""The commands in the README work, and its tables are complete."""
 
 import json
 import os
@@ -27,11 +27,11 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
+def test_the_story_in_the_readme_runs_as_it_is_printed(stack: Stack) -> None:
     [block] = re.findall(r"```sh\n(API=.*?)```", README, re.S)
     story = block.replace("http://127.0.0.1:8000", stack.api_url)
 
-    told = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", story],
         cwd=ROOT,
         env={**os.environ, "LOCAL_FOLDER": str(stack.folder.parent)},
@@ -41,8 +41,8 @@ def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
         check=False,
     )
 
-    assert told.returncode == 0, told.stderr
-    pending, approved, again, poor, foreign = told.stdout.strip().splitlines()
+    assert result.returncode == 0, result.stderr
+    pending, approved, again, poor, foreign = result.stdout.strip().splitlines()
     assert '"status":"pending_approval"' in pending
     assert '"status":"scheduled"' in approved
     assert '"already_approved":false' in approved
@@ -53,7 +53,7 @@ def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
     assert '"code":"SESSION_NOT_FOUND"' in foreign
 
 
-def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
+def test_the_table_of_refusals_lists_every_code_that_a_person_can_get() -> None:
     listed = set(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \| (.+) \|$", README, re.M))
     published = json.loads((ROOT / "api" / "contract" / "refusals.json").read_text())
     assert listed == {
@@ -89,7 +89,7 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
     }
 
 
-def test_every_dependency_is_named_with_its_reason() -> None:
+def test_every_dependency_has_its_reason_in_the_readme() -> None:
     files = sorted(ROOT.glob("requirements*.txt"))
     assert len(files) >= 3
     for file in files:
@@ -98,7 +98,7 @@ def test_every_dependency_is_named_with_its_reason() -> None:
                 assert re.search(rf"(\| |[ (]){package[0]}( \||[\s,.(])", README), package[0]
 
 
-def test_every_target_that_is_named_exists() -> None:
+def test_every_make_target_in_the_text_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     texts = README + (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"(?:`|\n|\()make (?:-s )?([a-z]+)", texts))

@@ -18,6 +18,7 @@ from scripts.local import LOCAL
 from scripts.local.postgres import WHEEL_BIN
 from tests import actors
 from tests.actors import Connection, Person
+from tests.house import sizes
 from tests.servers import Server, running_server
 
 _SERVER = pytest.StashKey[Server]()
@@ -84,6 +85,15 @@ def pytest_report_header(config: pytest.Config) -> str:
     with actors.connect(server.address) as db:
         row = db.execute("show server_version").fetchone()
     return f"postgres: {row and row['server_version']}, {server.backend}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how large the house is, after a run of everything."""
+    options = terminalreporter.config.option
+    if not (options.file_or_dir or options.collectonly):
+        terminalreporter.write_sep("=", "lines of code")
+        for line in sizes.report():
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -12,10 +12,11 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from scripts import ROOT, CommandError
+from scripts import CommandError
 from scripts.local import LOCAL
 from scripts.local.postgres import EmbeddedPostgres, programs
 from scripts.operate import psql
+from scripts.operate.sql_files import all_files
 
 # Tests throw their databases away: nothing has to survive a crash of the machine.
 _FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -135,7 +136,7 @@ def _embedded() -> Iterator[EmbeddedPostgres]:
 def _prepared(backend: str, address: str) -> Server:
     """Install the product into a template database, named after the SQL that made it."""
     digest = hashlib.sha256()
-    for file in sorted((ROOT / "sql").rglob("*.sql")):
+    for file in all_files():
         digest.update(file.read_bytes())
     server = Server(backend, address, f"session_approval_{digest.hexdigest()[:16]}")
     with psycopg.connect(address, autocommit=True) as connection:

@@ -20,14 +20,17 @@ def version() -> str:
     raise ValueError(f"{file} says no version")
 
 
-def bundle(file: Path) -> str:
-    """Return a file's text with every include replaced by the text of the file that it names."""
+def bundle(file: Path, root: Path = ROOT) -> str:
+    """Return a file's text with every include replaced by the text of the file that it names.
+
+    Each of these files is named above its text, by its path from the root.
+    """
     lines = []
     for line in file.read_text().splitlines():
         if include := _INCLUDE.match(line):
             part = file.parent / include[1]
-            lines.append(f"-- {part.relative_to(ROOT)}")
-            lines.append(bundle(part))
+            lines.append(f"-- {part.relative_to(root)}")
+            lines.append(bundle(part, root))
         elif line.startswith("\\"):
             raise ValueError(f"{file}: a bundle cannot hold the psql command {line!r}")
         else:

@@ -7,20 +7,37 @@ from scripts import ROOT
 SQL = ROOT / "sql"
 NOUNS = ("base", "people", "credits", "calendar", "sessions", "video")
 _LISTS = ("install.sql", "triggers.sql")
-_LEAST = 80  # files, today; far fewer means that they were looked for in the wrong place
+
+
+def files_below(folder: Path, pattern: str, at_least: int) -> list[Path]:
+    """Return the files of a folder and of those below it, in order of their paths.
+
+    Raise if there are fewer than expected: then they were looked for in the wrong place.
+    """
+    files = sorted(folder.rglob(pattern))
+    if len(files) < at_least:
+        raise FileNotFoundError(f"{len(files)} files {pattern} below {folder}, not {at_least}")
+    return files
+
+
+def all_files() -> list[Path]:
+    """Return every SQL file of the product."""
+    return files_below(SQL, "*.sql", at_least=100)
+
+
+def migrations() -> list[Path]:
+    """Return the files of what holds data, in the order in which they are applied."""
+    return files_below(SQL / "migrations", "*.sql", at_least=8)
 
 
 def object_files() -> list[Path]:
-    """Return every file of one function, view, trigger or policy; raise if they are not found."""
-    files = [
+    """Return every file of one function, view, trigger or policy."""
+    return [
         file
         for folder in (*NOUNS, "install", "uninstall")
-        for file in sorted((SQL / folder).glob("*.sql"))
+        for file in files_below(SQL / folder, "*.sql", at_least=2)
         if file.name not in _LISTS
     ]
-    if len(files) < _LEAST:
-        raise FileNotFoundError(f"only {len(files)} SQL files of objects below {SQL}")
-    return files
 
 
 def object_file(name: str) -> Path:

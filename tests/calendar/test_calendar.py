@@ -1333,19 +1333,6 @@ def test_calendars_are_locked_in_the_order_of_peoples_ids(race: Race) -> None:
         assert answer.result(20).fetchall()
 
 
-def test_a_calendars_locks_have_the_same_numbers_in_every_release(db: Connection) -> None:
-    """Those who decide about one person's time meet also while a newer release comes in."""
-    person = UUID(int=1)
-
-    [locks] = db.execute(
-        "select session_approval.calendar_key(%(person)s) as key,"
-        " session_approval.calendar_lock_class(%(person)s) as shelf",
-        {"person": person},
-    ).fetchall()
-
-    assert locks == {"key": 7236334659317146706, "shelf": 1397899346}
-
-
 @pytest.mark.parametrize("commits", [True, False])
 def test_moving_an_expired_proposal_and_proposing_at_its_time_end_without_a_deadlock(
     race: Race, commits: bool

@@ -441,20 +441,6 @@ def test_one_payment_told_twice_at_once_is_one_grant(own_database: str, buyer: P
     assert entries(own_database, buyer) == [("grant", 5)]
 
 
-def test_a_payments_lock_has_the_same_number_in_every_release(
-    db: Connection, client: Person
-) -> None:
-    """Two tellings take turns also while a newer release comes in."""
-    grant(db, client)
-
-    locks = db.execute(
-        "select classid::bigint << 32 | objid::bigint as key from pg_locks"
-        " where locktype = 'advisory' and objsubid = 1 and pid = pg_backend_pid()"
-    ).fetchall()
-
-    assert locks == [{"key": 4788331773481634262}]
-
-
 def test_a_payment_whose_first_telling_fails_is_granted_by_the_second(
     own_database: str, buyer: Person
 ) -> None:

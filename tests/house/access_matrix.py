@@ -255,9 +255,9 @@ def differences(db: Connection, where: str) -> list[str]:
     wrong = [f"{what} is gone: remove its row" for what in declared if what not in allowed]
     for what, cells in allowed.items():
         if cells != declared.get(what, ("-",) * len(ROLES)):
-            found = ", ".join(f"{role} {cell}" for role, cell in zip(ROLES, cells, strict=True))
+            granted = ", ".join(f"{role} {cell}" for role, cell in zip(ROLES, cells, strict=True))
             row_of_it = " ".join(declared[what]) if what in declared else "no row, which is - - -"
-            wrong.append(f"{what}: the database has {found}; the file has {row_of_it}")
+            wrong.append(f"{what}: the database has {granted}; the file has {row_of_it}")
     for what, listed_columns in lists.items():
         if what in allowed:
             name = what.partition(" ")[2]
@@ -329,7 +329,7 @@ PROJECTS = {
 }
 
 
-# Those whom it is about, and what is theirs.
+# The people in the file, and their rows.
 
 
 @dataclass(frozen=True)
@@ -340,24 +340,24 @@ class Half:
     words: frozenset[str]
 
     def is_in(self, text: str) -> bool:
-        """Say whether a text tells anything of theirs."""
+        """Say whether a text contains one of these words."""
         return any(word in text for word in self.words)
 
 
 @dataclass(frozen=True)
 class World:
-    """Pairs of people who have nothing to do with each other, and some beside them."""
+    """Pairs of people that have nothing to do with each other, and some people without a pair."""
 
     halves: dict[str, Half]
     subjects: dict[str, UUID]
 
     def mine_and_theirs(self, actor: str) -> tuple[Half, Half]:
-        """Return the half that somebody belongs to, and another; of who has none, two others'."""
+        """Return an actor's own half and another one; for an actor without one, two others."""
         mine = {"client_B": "B", "therap_B": "B", "inactive": "I"}.get(actor, "A")
         return self.halves[mine], self.halves["B" if mine == "A" else "A"]
 
     def claims(self, actor: str) -> dict[str, Any]:
-        """Return the claims of somebody's token."""
+        """Return the claims of an actor's token."""
         role = {"anon": "anon", "service": "service_role"}.get(actor, "authenticated")
         subject = {"sub": str(self.subjects[actor])} if actor in self.subjects else {}
         return {"role": role, **subject, "is_anonymous": actor == "anonym"}
@@ -405,7 +405,7 @@ def _half(db: Connection, name: str) -> Half:
     return Half(ids, frozenset(words))
 
 
-# What they try.
+# Requests and their results.
 
 
 @dataclass(frozen=True)
@@ -420,7 +420,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of it: refused, or so many rows, and what they say."""
+    """The answer to a request: a refusal, or the number of rows and their text."""
 
     refusal: str | None = None
     rows: int = 0
@@ -431,7 +431,7 @@ Attempt = Callable[[Request], Result]
 
 
 def attempts(what: str, half: Half, other: Half) -> Iterator[tuple[str, Request, bool]]:
-    """Yield what a row of the file asks for, and whether it is about its half alone."""
+    """Yield the requests of a row of the file, and whether each names a row of its half."""
     everything = {**half.ids, **{f"other.{name}": value for name, value in other.ids.items()}}
     verb, target, *rest = what.split()
     name_of_row = rest.pop(0) if verb in ("read", "update", "delete") else None
@@ -482,8 +482,8 @@ def outcome(
         one = attempt(own)
         other = attempt(foreign) if names_a_half else one
         words = [
-            _in_a_word(one, one.rows > 0 if names_a_half else mine.is_in(one.text)),
-            _in_a_word(other, other.rows > 0 if names_a_half else theirs.is_in(other.text)),
+            _word(one, one.rows > 0 if names_a_half else mine.is_in(one.text)),
+            _word(other, other.rows > 0 if names_a_half else theirs.is_in(other.text)),
         ]
         for half in world.halves.values():
             if names_a_half and half not in (mine, theirs) and half.is_in(one.text + other.text):
@@ -492,8 +492,8 @@ def outcome(
     return answers
 
 
-def _in_a_word(result: Result, there: bool) -> str:
-    return result.refusal or ("yes" if there else "0")
+def _word(result: Result, is_visible: bool) -> str:
+    return result.refusal or ("yes" if is_visible else "0")
 
 
 # By SQL.
@@ -557,7 +557,7 @@ def _statement(request: Request) -> tuple[sql.Composed, dict[str, Any]]:
 
 @contextmanager
 def by_http(url: str, secret: str, claims: dict[str, Any]) -> Iterator[Attempt]:
-    """Try things through PostgREST, which must be set to undo whatever it is asked to do."""
+    """Try things through PostgREST, which must be set to roll back every request."""
     headers = {"apikey": "sb_publishable_test"}
     if claims["role"] != "anon":
         headers["Authorization"] = f"Bearer {jwt.encode(claims, secret, 'HS256')}"

@@ -1,4 +1,4 @@
-"""access_matrix.txt by SQL: every role and person, every object, column and verb."""
+"""The access matrix, tried by SQL: every role and person, every object, column and verb."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def address(server: Server, project: Project) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def populated(address: str) -> Iterator[tuple[Connection, World]]:
-    """A connection to it, and the world that it has made there and never commits."""
+    """A connection to it with a world in its open transaction, which is rolled back."""
     with actors.connect(address, autocommit=False) as connection:
         yield connection, access_matrix.populate(connection)
         connection.rollback()
@@ -37,14 +37,14 @@ def populated(address: str) -> Iterator[tuple[Connection, World]]:
 
 @pytest.fixture
 def installed(populated: tuple[Connection, World]) -> Iterator[Connection]:
-    """That connection, whose every change is rolled back."""
+    """The same connection; what a test changes is rolled back."""
     with populated[0].transaction(force_rollback=True):
         yield populated[0]
 
 
 @pytest.fixture
 def world(populated: tuple[Connection, World]) -> World:
-    """That world."""
+    """The world in it."""
     return populated[1]
 
 
@@ -127,7 +127,7 @@ def test_our_relations_refuse_every_verb_that_the_file_does_not_grant(
     assert attempts > 30
 
 
-# The tests above would notice:
+# The tests above notice a change.
 
 
 def test_a_new_object_that_a_role_can_reach_is_noticed(db: Connection) -> None:
@@ -202,7 +202,7 @@ def test_every_table_of_the_application_is_read_and_written() -> None:
 
 def test_every_entry_point_is_called(db: Connection) -> None:
     called = {f"function public.{row.what.split()[1]}" for row in access_matrix.calls()}
-    there = {what for what in access_matrix.privileges(db) if what.startswith("function public.")}
+    public = {what for what in access_matrix.privileges(db) if what.startswith("function public.")}
 
-    assert sorted(there - called) == [], "add rows to [calls] in tests/house/access_matrix.txt"
+    assert sorted(public - called) == [], "add rows to [calls] in tests/house/access_matrix.txt"
     assert len(called) > 15

@@ -1,4 +1,4 @@
-"""docs/install.md names everything that an install does to the tables that it finds."""
+"""docs/install.md names everything that an install changes in the application's tables."""
 
 import re
 
@@ -11,42 +11,46 @@ ROWS = dict(re.findall(r"^\| (.*?) \| (.*) \|$", DOC, re.M))
 
 
 def named(where: str) -> set[str]:
-    """Return what one row of the table lists."""
+    """Return the names in one row of the table."""
     return set(re.findall(r"`(\w+)`", ROWS[where])) - {"duration"}
 
 
-def test_the_columns_and_indexes_are_those_that_an_install_adds(db: Connection) -> None:
-    notes = db.execute("select kind, name from session_approval.install_changes").fetchall()
+def test_the_page_lists_the_columns_and_indexes_that_an_install_adds(db: Connection) -> None:
+    changes = db.execute("select kind, name from session_approval.install_changes").fetchall()
 
-    def noted(kind: str, table: str = "") -> set[str]:
-        names = [n["name"] for n in notes if n["kind"] == kind and n["name"].startswith(table)]
+    def added(kind: str, table: str = "") -> set[str]:
+        names = [c["name"] for c in changes if c["kind"] == kind and c["name"].startswith(table)]
         return {name.rpartition(".")[2] for name in names}
 
-    assert named("`public.sessions`, columns where missing") == noted("column", "sessions.")
-    assert named("`public.user_credits`, columns where missing") == noted("column", "user_credits.")
-    assert named("indexes") == noted("index")
+    assert named("`public.sessions`, columns where missing") == added("column", "sessions.")
+    assert named("`public.user_credits`, columns where missing") == added("column", "user_credits.")
+    assert named("indexes") == added("index")
 
 
-def test_the_triggers_and_policies_are_those_in_the_database(db: Connection) -> None:
+def test_the_page_lists_the_triggers_and_policies_in_the_database(db: Connection) -> None:
     db.execute("alter table public.sessions add column duration integer")
     db.execute(object_file("fill_duration").read_text())
     for table in ("sessions", "user_credits"):
-        there = db.execute(
+        triggers = db.execute(
             "select tgname as name from pg_trigger where tgrelid = %s::regclass"
             " and not tgisinternal",
             (f"public.{table}",),
         )
-        assert named(f"triggers on `{table}`") == {found["name"] for found in there}
+        assert named(f"triggers on `{table}`") == {trigger["name"] for trigger in triggers}
     policies = db.execute(
         "select policyname as name from pg_policies where tablename in ('sessions', 'user_credits')"
     )
     assert set(re.findall(r'"(.*?)"', ROWS["policies, where row level security is on"])) == {
-        found["name"] for found in policies
+        policy["name"] for policy in policies
     }
 
 
-def test_every_file_and_target_that_it_names_exists() -> None:
-    for path in re.findall(r"\b((?:sql|scripts)/[\w/]+\.\w+)", DOC):
+def test_every_file_and_target_on_the_page_exists() -> None:
+    paths = re.findall(r"\b((?:sql|scripts)/[\w/]+\.\w+)", DOC)
+    assert len(paths) >= 5
+    for path in paths:
         assert (ROOT / path).exists(), path
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
-    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", DOC, re.M)) <= targets
+    named_targets = set(re.findall(r"(?:`|^)make ([a-z-]+)", DOC, re.M))
+    assert named_targets
+    assert named_targets <= targets

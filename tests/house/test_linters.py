@@ -26,15 +26,15 @@ from tests.servers import Server
 CLI = "supabase@3.1.0"
 SQUAWK = Path(sys.executable).with_name("squawk")
 
-# Findings of plpgsql_check's that are no fault here, by function, each with why.
+# Findings of plpgsql_check that are no fault here, by function, each with why.
 NO_FAULT = {
-    # It puts an expression into a statement, which no quoting can do: one that Postgres printed, in
-    # install_changes, which only the owner writes.
+    # It puts an expression into a statement, and an expression cannot be quoted. Postgres printed
+    # it, and only the owner writes to install_changes, where it is kept.
     "session_approval.restored_status_check(text,text,text)": "text type variable is not sanitized",
 }
-# Findings of the advisors' that are no fault here, each with why.
+# Findings of the advisors that are no fault here, each with why.
 EXPECTED = {
-    # In a database where nobody has asked anything yet; migrations/ names the query of each index.
+    # Nothing was asked in this database yet; migrations/ names the query of each index.
     "unused_index",
 }
 
@@ -49,19 +49,19 @@ def missing(what: str) -> NoReturn:
 # squawk.
 
 
-def test_squawk_finds_nothing_in_the_bundle_nor_in_what_is_sent_online(tmp_path: Path) -> None:
+def test_squawk_finds_nothing_in_the_bundle_and_in_the_online_install(tmp_path: Path) -> None:
     file = tmp_path / "session_approval.sql"
     file.write_text(bundle(psql.INSTALL))
     online = [ROOT / "sql" / "online" / f"{name}.sql" for name in ("indexes", "checks", "lots")]
 
     for arguments in ([file, "--assume-in-transaction"], online):
-        found = subprocess.run(
+        result = subprocess.run(
             [SQUAWK, "--pg-version=14.0", "--reporter=gcc", *arguments],
             capture_output=True,
             text=True,
             check=False,
         )
-        assert (found.stdout, found.returncode) == ("", 0), found.stdout + found.stderr
+        assert (result.stdout, result.returncode) == ("", 0), result.stdout + result.stderr
 
 
 # plpgsql_check.
@@ -80,7 +80,7 @@ def checked() -> Iterator[Connection]:
         ) as server:
             psql.apply(server.uri(), [psql.SUPABASE, psql.STARTER])
             with actors.connect(server.uri()) as db:
-                # What every trigger of ours needs to be there.
+                # With these, every trigger of ours is made.
                 db.execute(
                     text("hosted") + "alter table public.sessions add column duration integer"
                 )
@@ -100,7 +100,7 @@ def test_plpgsql_check_finds_nothing_in_any_function(checked: Connection) -> Non
         " where f.pronamespace in ('session_approval'::regnamespace, 'public'::regnamespace)"
         " order by 1"
     ).fetchall()
-    found = [
+    findings = [
         f"{function['name']}: {issue['level']} {issue['sqlstate']} line {issue['lineno']}:"
         f" {issue['message']}"
         for function in functions
@@ -114,7 +114,7 @@ def test_plpgsql_check_finds_nothing_in_any_function(checked: Connection) -> Non
     ]
 
     assert len(functions) > 40
-    assert found == []
+    assert findings == []
 
 
 # The Supabase CLI.
@@ -131,7 +131,7 @@ def cli() -> list[str]:
     return [sys.executable, "-c", run, str(script.resolve())]
 
 
-def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
+def test_db_push_applies_the_bundle_and_the_advisors_find_nothing(
     cli: list[str], server: Server, own_database: str, tmp_path: Path
 ) -> None:
     migrations = tmp_path / "supabase" / "migrations"
@@ -139,7 +139,7 @@ def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
     (tmp_path / "supabase" / "config.toml").write_text('project_id = "test"\n')
     (migrations / "20260101000000_session_approval.sql").write_text(bundle(psql.INSTALL))
     address = server.create("test_push", "template0")
-    remote = "--remote=" + address.replace("@/", "@localhost/")  # which it cannot do without
+    remote = "--remote=" + address.replace("@/", "@localhost/")  # the CLI asks for a host name
 
     def supabase(*arguments: str) -> str:
         result = subprocess.run(
@@ -157,13 +157,13 @@ def test_the_bundle_goes_through_db_push_and_the_advisors_find_nothing(
         psql.apply(address, [psql.SUPABASE, psql.STARTER])
         supabase("db", "push", "--yes")
         advice = supabase("db", "advisors", "--level", "info", "--fail-on", "warn")
-        with actors.connect(address) as db, actors.connect(own_database) as plain:
-            pushed = db.execute(
+        with actors.connect(address) as db, actors.connect(own_database) as installed:
+            versions = db.execute(
                 "select version from supabase_migrations.schema_migrations"
             ).fetchall()
             db.execute("drop schema supabase_migrations cascade")
-            assert schema(db) == schema(plain)
-        assert pushed == [{"version": "20260101000000"}]
+            assert schema(db) == schema(installed)
+        assert versions == [{"version": "20260101000000"}]
         findings = json.loads(advice[advice.index("[") :])
         assert {finding["name"] for finding in findings} <= EXPECTED, advice
     finally:

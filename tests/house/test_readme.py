@@ -1,4 +1,4 @@
-"""The README tells the truth: its commands work, and its tables list what is there."""
+"""The commands in the README work, and its tables are complete."""
 
 import json
 import os
@@ -12,6 +12,7 @@ import pytest
 
 from scripts import ROOT
 from scripts.local.stack import Stack
+from scripts.operate.sql_files import all_files, files_below
 
 README = (ROOT / "README.md").read_text()
 
@@ -26,11 +27,11 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
-def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
+def test_the_story_in_the_readme_runs_as_it_is_printed(stack: Stack) -> None:
     [block] = re.findall(r"```sh\n(API=.*?)```", README, re.S)
     story = block.replace("http://127.0.0.1:8000", stack.api_url)
 
-    told = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", story],
         cwd=ROOT,
         env={**os.environ, "LOCAL_FOLDER": str(stack.folder.parent)},
@@ -40,8 +41,8 @@ def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
         check=False,
     )
 
-    assert told.returncode == 0, told.stderr
-    pending, approved, again, poor, foreign = told.stdout.strip().splitlines()
+    assert result.returncode == 0, result.stderr
+    pending, approved, again, poor, foreign = result.stdout.strip().splitlines()
     assert '"status":"pending_approval"' in pending
     assert '"status":"scheduled"' in approved
     assert '"already_approved":false' in approved
@@ -52,7 +53,7 @@ def test_the_published_story_works_as_it_is_printed(stack: Stack) -> None:
     assert '"code":"SESSION_NOT_FOUND"' in foreign
 
 
-def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
+def test_the_table_of_refusals_lists_every_code_that_a_person_can_get() -> None:
     listed = set(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \| (.+) \|$", README, re.M))
     published = json.loads((ROOT / "api" / "contract" / "refusals.json").read_text())
     assert listed == {
@@ -60,13 +61,13 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
     }
     listed = {(code, status) for code, status, _ in listed}
     raised = set()
-    for file in (ROOT / "sql").rglob("*.sql"):
+    for file in all_files():
         text = file.read_text()
         raised |= {
             (code, status)
             for status, code in re.findall(r"refuse\(\s*(\d{3}),\s*'([A-Z_]+)'", text)
         }
-    for file in (ROOT / "api").rglob("*.py"):
+    for file in files_below(ROOT / "api", "*.py", at_least=25):
         raised |= {
             (code, status)
             for status, code in re.findall(
@@ -88,16 +89,16 @@ def test_the_table_of_refusals_lists_every_code_that_people_can_meet() -> None:
     }
 
 
-def test_every_dependency_is_named_with_its_reason() -> None:
+def test_every_dependency_has_its_reason_in_the_readme() -> None:
     files = sorted(ROOT.glob("requirements*.txt"))
-    assert len(files) == 3
+    assert len(files) >= 3
     for file in files:
         for line in file.read_text().splitlines():
             if package := re.match(r"[a-z][a-z0-9-]*", line):
                 assert re.search(rf"(\| |[ (]){package[0]}( \||[\s,.(])", README), package[0]
 
 
-def test_every_target_that_is_named_exists() -> None:
+def test_every_make_target_in_the_text_exists() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.M))
     texts = README + (ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"(?:`|\n|\()make (?:-s )?([a-z]+)", texts))

@@ -560,17 +560,3 @@ def test_a_lot_opened_in_a_transaction_that_cannot_see_it_is_not_opened_twice(
     assert actors.call_as(place, "service_role", None, "reconcile_credits")[0]["problem"] == (
         "a balance is negative"
     )
-
-
-# What is written once.
-
-
-def test_the_indexes_online_are_those_of_the_one_transaction() -> None:
-    def statements(file: Path) -> set[str]:
-        text = re.sub(r"--.*", "", file.read_text()).replace(" concurrently if not exists", "")
-        found = re.findall(r"create (?:unique )?index \w+_idx.*?;", text, re.S)
-        return {" ".join(statement.split()) for statement in found}
-
-    online = statements(ONLINE / "indexes.sql")
-    assert online == statements(ROOT / "sql" / "migrations" / "0012_indexes.sql")
-    assert len(online) == 8

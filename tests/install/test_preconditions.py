@@ -15,7 +15,7 @@ from scripts.operate import psql
 from scripts.operate.sql_files import object_file
 from tests import actors
 from tests.actors import Connection, approve, call, propose, row
-from tests.house.test_catalogue import DOORS, SERVER_DOORS
+from tests.house.test_catalogue import ENTRY_POINTS
 from tests.install.places import ADA, THERAPIST, install
 from tests.install.test_install import OLD, schema
 from tests.servers import Server
@@ -216,7 +216,7 @@ def test_functions_that_have_our_names_are_each_named_whatever_their_signature(
 def test_every_door_is_on_the_list_of_names() -> None:
     [names] = re.findall(r"f\.proname in \((.*?)\)", PRECONDITIONS.read_text(), re.S)
 
-    assert set(re.findall(r"'(\w+)'", names)) == DOORS | SERVER_DOORS
+    assert set(re.findall(r"'(\w+)'", names)) == ENTRY_POINTS
 
 
 def test_every_column_that_a_proposal_or_a_grant_writes_is_on_the_list() -> None:
@@ -251,12 +251,6 @@ def test_without_users_the_kind_of_an_account_is_not_asked_for(old: Connection) 
 
     assert [line for line in said if "user_type" in line] == []
     assert said[0].startswith("table public.users: where people live in another table")
-
-
-def test_what_is_missing_comes_in_the_order_in_which_it_is_looked_for() -> None:
-    places = re.findall(r"^ +(?:select )?(\d+), (?:'|format)", PRECONDITIONS.read_text(), re.M)
-
-    assert [int(place) for place in places] == list(range(1, 20))
 
 
 @pytest.mark.parametrize(

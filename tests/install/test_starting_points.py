@@ -173,5 +173,5 @@ def test_most_of_the_applications_statements_are_answered_rather_than_refused(
     for name in PLACES.keys() - {"empty", "starter", "millions"}:  # nobody there; read only; large
         with place(server, name) as db:
             found = answers(db, name)
-        assert len(found) == len(queries(name)) == 33
+        assert len(found) == len(queries(name)) >= 30
         assert sum(isinstance(answer, tuple) for answer in found.values()) <= 2, name

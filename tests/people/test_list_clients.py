@@ -1,4 +1,4 @@
-"""The clients to whom a therapist may propose: exactly those whom a proposal accepts."""
+"""A therapist sees exactly the clients to whom a session can be proposed."""
 
 import psycopg
 import pytest
@@ -36,7 +36,7 @@ def test_active_clients_are_listed_by_name(db: Connection, therapist: Person) ->
     ]
 
 
-def test_each_client_comes_with_their_time_zone_if_it_is_one(
+def test_a_client_is_listed_with_a_time_zone_that_exists_or_none(
     db: Connection, therapist: Person
 ) -> None:
     zones = {"Africa/Lagos": "Africa/Lagos", "UTC": "UTC", "Londn5": None, "": None, None: None}
@@ -49,7 +49,9 @@ def test_each_client_comes_with_their_time_zone_if_it_is_one(
     }
 
 
-def test_clients_of_one_name_are_listed_in_one_order(db: Connection, therapist: Person) -> None:
+def test_clients_with_the_same_name_are_listed_in_a_fixed_order(
+    db: Connection, therapist: Person
+) -> None:
     people = [add_person(db, "individual", "Sam") for _ in range(4)]
 
     listed = [row["id"] for row in call(db, therapist, CLIENTS)]
@@ -75,7 +77,7 @@ def test_only_a_therapist_sees_clients(db: Connection, refused: Refused, user_ty
     assert refusal.message == "Only a therapist can list clients"
 
 
-def test_somebody_of_no_kind_sees_no_clients_either(
+def test_a_person_without_a_user_type_sees_no_clients(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     forget_kind(db, therapist)
@@ -84,7 +86,7 @@ def test_somebody_of_no_kind_sees_no_clients_either(
         call(db, therapist, CLIENTS)
 
 
-def test_who_cannot_sign_in_sees_nothing(
+def test_a_person_who_cannot_sign_in_sees_no_clients(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     change(db, "users", therapist.id, is_active=False)

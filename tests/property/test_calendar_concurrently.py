@@ -1,9 +1,9 @@
-"""Thirty-two threads propose random times: nobody is booked twice, no free time is refused.
+"""32 threads propose random times: no person is booked twice, and no free time is refused.
 
-Every refusal is checked afterwards: what it names was there, in the way, and of one of the two
-people, at some moment while the refused one waited for its answer; and the times that it suggests
-were not taken by anything that was there all along. CALENDAR_TRIES and CALENDAR_SEED choose another
-size.
+Every refusal is checked afterwards. Each session that it names overlapped with the refused one, was
+of one of its two people, and held its time at some moment while the request waited for its answer.
+No suggested time was taken by a session that was there all the time. CALENDAR_TRIES and
+CALENDAR_SEED choose another size.
 """
 
 import json
@@ -30,32 +30,32 @@ THREADS = 32
 DAYS = 1 + TRIES // 1500
 MONDAY = datetime(2030, 1, 7, 8, tzinfo=UTC)
 APPROVE = "approve_session_and_deduct_credit"
-# Out of a hundred tries.
+# Out of a hundred attempts.
 MIX = {"propose": 70, "approve": 12, "cancel": 9, "insert": 5, "insert and undo": 2, "finish": 2}
 
 
 @dataclass(frozen=True)
-class Try:
-    """What somebody wants."""
+class Attempt:
+    """One thing that a person wants to do."""
 
     what: str
     therapist: Person
     client: Person
     start: datetime
     minutes: int
-    luck: float  # which of the sessions that are there by then
+    luck: float  # chooses one of the sessions that exist by then
 
     @property
     def end(self) -> datetime:
-        """When it ends."""
+        """The end of the time that is asked for."""
         return self.start + timedelta(minutes=self.minutes)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of it, and between which moments."""
+    """The answer to an attempt, and the moments of question and answer."""
 
-    wanted: Try
+    attempt: Attempt
     asked_at: datetime
     answered_at: datetime
     session_id: UUID | None = None
@@ -65,7 +65,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Held:
-    """A session that held its people's time between two moments, as wide as they can have been."""
+    """A session, and the longest span in which it may have held its people's time."""
 
     id: UUID
     people: frozenset[UUID]
@@ -78,17 +78,17 @@ class Held:
 
 @pytest.fixture
 def owner(own_database: str) -> Iterator[Connection]:
-    """A connection as the owner, whose changes stay."""
+    """A connection as the owner; its changes are committed."""
     with actors.connect(own_database) as db:
         yield db
 
 
-def drawn(therapists: list[Person], clients: list[Person]) -> list[Try]:
-    """Draw everything that will be tried."""
+def draw(therapists: list[Person], clients: list[Person]) -> list[Attempt]:
+    """Draw all attempts."""
     chance = random.Random(SEED)  # noqa: S311
     kinds = list(MIX)
     return [
-        Try(
+        Attempt(
             chance.choices(kinds, [MIX[kind] for kind in kinds])[0],
             chance.choice(therapists),
             chance.choice(clients),
@@ -100,47 +100,47 @@ def drawn(therapists: list[Person], clients: list[Person]) -> list[Try]:
     ]
 
 
-def insert(db: Connection, wanted: Try) -> UUID:
-    """Insert a session as older code does."""
+def insert(db: Connection, attempt: Attempt) -> UUID:
+    """Insert a session without a function of ours, as older code does."""
     [session] = db.execute(
         "insert into public.sessions (therapist_id, user_id, start_time, end_time)"
         " values (%s, %s, %s, %s) returning id",
-        (wanted.therapist.id, wanted.client.id, wanted.start, wanted.end),
+        (attempt.therapist.id, attempt.client.id, attempt.start, attempt.end),
     ).fetchall()
     session_id: UUID = session["id"]
     return session_id
 
 
 class Undone(Exception):
-    """Nothing was done after all."""
+    """The attempt changed nothing."""
 
 
-def act(db: Connection, wanted: Try, made: list[tuple[UUID, Try]]) -> UUID:
-    """Do what is wanted; the session that it was about."""
-    if wanted.what == "insert":
-        return insert(db, wanted)
-    if wanted.what == "insert and undo":
+def act(db: Connection, attempt: Attempt, made: list[tuple[UUID, Attempt]]) -> UUID:
+    """Make an attempt, and return the id of its session."""
+    if attempt.what == "insert":
+        return insert(db, attempt)
+    if attempt.what == "insert and undo":
         with db.transaction():
-            insert(db, wanted)
+            insert(db, attempt)
             raise Undone
-    if wanted.what == "propose":
+    if attempt.what == "propose":
         [session] = call(
             db,
-            wanted.therapist,
+            attempt.therapist,
             "create_custom_session",
-            p_patient_id=wanted.client.id,
-            p_start_time=wanted.start,
-            p_duration_minutes=wanted.minutes,
+            p_patient_id=attempt.client.id,
+            p_start_time=attempt.start,
+            p_duration_minutes=attempt.minutes,
         )
-        made.append((session["id"], wanted))
+        made.append((session["id"], attempt))
         return session["id"]  # type: ignore[no-any-return]
     if not made:
         raise Undone
-    session_id, proposal = made[int(wanted.luck * len(made))]
-    who = proposal.therapist if wanted.luck * 1000 % 2 > 1 else proposal.client
-    if wanted.what == "approve":
+    session_id, proposal = made[int(attempt.luck * len(made))]
+    who = proposal.therapist if attempt.luck * 1000 % 2 > 1 else proposal.client
+    if attempt.what == "approve":
         call(db, proposal.client, APPROVE, p_session_id=session_id)
-    elif wanted.what == "cancel":
+    elif attempt.what == "cancel":
         call(db, who, "cancel_session", p_session_id=session_id)
     else:
         call(db, proposal.therapist, "finish_session", p_session_id=session_id)
@@ -156,20 +156,20 @@ KNOWN = {
 }
 
 
-def storm(address: str, tries: list[Try]) -> list[Answer]:
-    """Try everything, by as many threads as there are connections."""
-    made: list[tuple[UUID, Try]] = []
-    shares = [tries[number::THREADS] for number in range(THREADS)]
+def storm(address: str, attempts: list[Attempt]) -> list[Answer]:
+    """Make all attempts, in threads with a connection each."""
+    made: list[tuple[UUID, Attempt]] = []
+    shares = [attempts[number::THREADS] for number in range(THREADS)]
 
-    def run(share: list[Try]) -> list[Answer]:
+    def run(share: list[Attempt]) -> list[Answer]:
         answers = []
         with actors.connect(address) as db:
             db.execute("set lock_timeout = '30s'")
-            for wanted in share:
+            for attempt in share:
                 asked_at = datetime.now(UTC)
                 session_id, code, details = None, None, None
                 try:
-                    session_id = act(db, wanted, made)
+                    session_id = act(db, attempt, made)
                 except Undone:
                     pass
                 except psycopg.Error as error:
@@ -178,7 +178,7 @@ def storm(address: str, tries: list[Try]) -> list[Answer]:
                         raise
                     details = json.loads(error.diag.message_detail or "null")
                 answers.append(
-                    Answer(wanted, asked_at, datetime.now(UTC), session_id, code, details)
+                    Answer(attempt, asked_at, datetime.now(UTC), session_id, code, details)
                 )
         return answers
 
@@ -187,9 +187,9 @@ def storm(address: str, tries: list[Try]) -> list[Answer]:
 
 
 def history(db: Connection, answers: list[Answer]) -> list[Held]:
-    """Return every session with the widest span during which it may have held its time.
+    """Return every session with the longest span in which it may have held its time.
 
-    It may have from when somebody asked for it until whoever ended it had their answer.
+    That is from the moment when it was asked for to the answer to the request that ended it.
     """
     asked: dict[UUID, datetime] = {}
     ended: dict[UUID, datetime] = {}
@@ -198,7 +198,7 @@ def history(db: Connection, answers: list[Answer]) -> list[Held]:
             continue
         session_id = answer.session_id
         asked[session_id] = min(answer.asked_at, asked.get(session_id, answer.asked_at))
-        if answer.wanted.what in ("cancel", "finish"):
+        if answer.attempt.what in ("cancel", "finish"):
             ended[session_id] = max(answer.answered_at, ended.get(session_id, answer.answered_at))
     return [
         Held(
@@ -214,22 +214,22 @@ def history(db: Connection, answers: list[Answer]) -> list[Held]:
     ]
 
 
-def untrue(refused: Answer, sessions: list[Held]) -> list[Row]:
-    """Return what a refusal names although it was not in the way."""
-    wanted = refused.wanted
-    both = {wanted.therapist.id, wanted.client.id}
+def false_conflicts(refusal: Answer, sessions: list[Held]) -> list[Row]:
+    """Return the conflicts in a refusal that did not exist."""
+    attempt = refusal.attempt
+    both = {attempt.therapist.id, attempt.client.id}
     in_the_way = [
-        (held.start, held.end, str(held.id) if held.therapist == wanted.therapist.id else None)
+        (held.start, held.end, str(held.id) if held.therapist == attempt.therapist.id else None)
         for held in sessions
         if held.people & both
-        and held.start < wanted.end
-        and held.end > wanted.start
-        and held.since < refused.answered_at
-        and held.until > refused.asked_at
+        and held.start < attempt.end
+        and held.end > attempt.start
+        and held.since < refusal.answered_at
+        and held.until > refusal.asked_at
     ]
     return [
         conflict
-        for conflict in refused.details["conflicting_sessions"]
+        for conflict in refusal.details["conflicting_sessions"]
         if (
             datetime.fromisoformat(conflict["start_time"]),
             datetime.fromisoformat(conflict["end_time"]),
@@ -239,7 +239,7 @@ def untrue(refused: Answer, sessions: list[Held]) -> list[Row]:
     ]
 
 
-def test_thirty_two_threads_book_nobody_twice_and_are_refused_only_what_is_taken(
+def test_32_threads_book_no_person_twice_and_are_refused_no_free_time(
     own_database: str, owner: Connection
 ) -> None:
     with ExitStack() as stack:
@@ -249,9 +249,9 @@ def test_thirty_two_threads_book_nobody_twice_and_are_refused_only_what_is_taken
         for client in clients:
             give_credits(owner, client, 20)
 
-    answers = storm(own_database, drawn(therapists, clients))
+    answers = storm(own_database, draw(therapists, clients))
 
-    # Nobody is booked twice.
+    # No person is booked twice.
     overlaps = owner.execute(
         "select person.id, a.id, b.id from public.sessions a"
         " cross join lateral (values (a.therapist_id), (a.user_id)) person (id)"
@@ -262,18 +262,18 @@ def test_thirty_two_threads_book_nobody_twice_and_are_refused_only_what_is_taken
         " and b.status in ('pending_approval', 'scheduled')"
     ).fetchall()
     assert overlaps == []
-    misheld = owner.execute(
+    wrong_bookings = owner.execute(
         "select s.id from public.sessions s"
         " where (select count(*) from session_approval.bookings b"
         "  where b.session_id = s.id and b.during = tstzrange(s.start_time, s.end_time))"
         " <> case when s.requires_approval and s.status in ('pending_approval', 'scheduled')"
         " then 2 else 0 end"
     ).fetchall()
-    assert misheld == []
+    assert wrong_bookings == []
     assert actors.call_as(owner, "service_role", None, "reconcile_credits") == []
 
     # Every refusal is true.
-    tally = Counter((answer.wanted.what, answer.code) for answer in answers)
+    tally = Counter((answer.attempt.what, answer.code) for answer in answers)
     assert len(answers) == TRIES
     assert tally["propose", None] >= TRIES / 10
     assert tally["propose", "TIME_SLOT_CONFLICT"] >= TRIES / 10
@@ -281,26 +281,26 @@ def test_thirty_two_threads_book_nobody_twice_and_are_refused_only_what_is_taken
     assert tally["insert", None] == sum(tally["insert", code] for code in (None, *KNOWN))
     sessions = history(owner, answers)
     refusals = [answer for answer in answers if answer.code == "TIME_SLOT_CONFLICT"]
-    for refused in refusals:
-        assert refused.details["conflicting_sessions"]
-        assert untrue(refused, sessions) == []
+    for refusal in refusals:
+        assert refusal.details["conflicting_sessions"]
+        assert false_conflicts(refusal, sessions) == []
 
-    # What it suggests was free of everything that was there before and after.
-    for refused in refusals:
-        both = {refused.wanted.therapist.id, refused.wanted.client.id}
+    # No suggested time was taken by a session that was there all the time.
+    for refusal in refusals:
+        both = {refusal.attempt.therapist.id, refusal.attempt.client.id}
         made = {
             answer.session_id: answer.answered_at
             for answer in answers
-            if answer.wanted.what in ("propose", "insert") and answer.session_id
+            if answer.attempt.what in ("propose", "insert") and answer.session_id
         }
-        there = [
+        lasting = [
             held
             for held in sessions
             if held.people & both
-            and made.get(held.id, refused.answered_at) < refused.asked_at
+            and made.get(held.id, refusal.answered_at) < refusal.asked_at
             and held.until == datetime.max.replace(tzinfo=UTC)
         ]
-        for suggestion in refused.details["suggested_times"]:
+        for suggestion in refusal.details["suggested_times"]:
             start = datetime.fromisoformat(suggestion["time"])
-            end = start + timedelta(minutes=refused.wanted.minutes)
-            assert not [held for held in there if held.start < end and held.end > start]
+            end = start + timedelta(minutes=refusal.attempt.minutes)
+            assert not [held for held in lasting if held.start < end and held.end > start]

@@ -1,8 +1,8 @@
-"""Two hundred clients at once, some repeating themselves or hanging up: no credit is lost or made.
+"""200 clients act at once, some repeat requests or hang up: no credit is lost or made.
 
-Every request is drawn beforehand from one seed; which of them meet is up to the machine. At every
-moment a reader finds, in one snapshot, that the ledger sums to the balances. In the end every
-answer that somebody got must be true, and what nobody got an answer to must be whole or absent.
+All requests are drawn beforehand, from one seed; which of them meet depends on the machine. While
+they run, a reader finds in every snapshot that the ledger sums to the balances. At the end every
+answer must be true, and a request without an answer must be done as a whole or not at all.
 STORM_OPERATIONS and STORM_SEED choose another size and seed.
 """
 
@@ -30,10 +30,10 @@ OPERATIONS = int(os.environ.get("STORM_OPERATIONS", "1000"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 CLIENTS = 200
 CONNECTIONS = 16
-LASTS = OPERATIONS / 250  # seconds, about; what expires is spread over them
+LASTS = OPERATIONS / 250  # seconds, about; the moments of expiry are spread over them
 
 APPROVE = "approve_session_and_deduct_credit"
-# Out of a hundred requests. The last two are what the application does to a lot by itself.
+# Out of a hundred requests. The last two are writes of the application, without our functions.
 MIX = {
     "approve": 45,
     "cancel": 12,
@@ -45,11 +45,11 @@ MIX = {
     "update": 7,
     "delete": 1,
 }
-# What a request may be refused with here. Anything else, a deadlock for one, is a defect.
+# The refusals that a request may get here. Any other error, such as a deadlock, is a defect.
 DOCUMENTED = {
     APPROVE: {
         *("INSUFFICIENT_CREDITS", "SESSION_NOT_PENDING", "SESSION_EXPIRED"),
-        "TIME_SLOT_CONFLICT",  # instant ones that are approved at once
+        "TIME_SLOT_CONFLICT",  # two instant sessions approved at the same time
     },
     "decline_session": {"SESSION_NOT_PENDING", "SESSION_EXPIRED"},
     "cancel_session": {"SESSION_NOT_CANCELLABLE", "SESSION_NOT_PENDING", "SESSION_EXPIRED"},
@@ -57,16 +57,16 @@ DOCUMENTED = {
     "adjust_credits": {"CREDITS_BELOW_ZERO", "LOT_NOT_FOUND"},
 }
 REPEATABLE = {APPROVE, "decline_session", "cancel_session", "grant_credits", "sweep_sessions"}
-# What two answers about one approval may differ in.
+# Two answers about one approval may differ in these.
 OF_THE_MOMENT = {"already_approved", "credits_balance_after", "credits_low"}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody wants, and whether they wait for the answer."""
+    """A statement to send, and whether its sender waits for the answer."""
 
     name: str  # the function's, or update, or delete
-    text: str  # all of it, from begin to commit, so that the server goes through it by itself
+    text: str  # from begin to commit, so that the server runs it to its end without the sender
     arguments: dict[str, Any]
     hangs_up: str | None = None  # how: close, cancel or terminate
     patience: float = 0  # seconds until they hang up
@@ -74,7 +74,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A request and what came of it: a row, a refusal's code, or neither when nobody waited."""
+    """A request and its answer: a row or a refusal's code; neither where the sender hung up."""
 
     request: Request
     row: Row | None = None
@@ -84,7 +84,7 @@ class Outcome:
 
 @dataclass
 class Town:
-    """The people and what they have, before anything happens."""
+    """The people with their lots and sessions, before the first request."""
 
     therapists: list[Person] = field(default_factory=list)
     clients: list[Person] = field(default_factory=list)
@@ -139,7 +139,7 @@ def settle(db: Connection, chance: random.Random) -> Town:
 
 
 def draw(town: Town, chance: random.Random) -> list[Request]:
-    """Draw every request; those that are near each other concern the same few sessions."""
+    """Draw all requests; requests that follow one another are about the same few sessions."""
     requests: list[Request] = []
     while len(requests) < OPERATIONS:
         [kind] = chance.choices(list(MIX), list(MIX.values()))
@@ -147,7 +147,7 @@ def draw(town: Town, chance: random.Random) -> list[Request]:
         if kind in ("cancel", "withdraw"):
             here -= 8  # mostly after the approval
         near = town.sessions[max(0, here - 8) : max(8, here + 8)]
-        request = drawn(kind, town, near, chance, len(requests))
+        request = draw_one(kind, town, near, chance, len(requests))
         if chance.random() < 0.2:
             how = chance.choice(["close", "cancel", "terminate"])
             request = replace(request, hangs_up=how, patience=chance.uniform(0, 0.006))
@@ -156,7 +156,7 @@ def draw(town: Town, chance: random.Random) -> list[Request]:
     return requests[:OPERATIONS]
 
 
-def drawn(
+def draw_one(
     kind: str,
     town: Town,
     near: list[tuple[UUID, Person, Person]],
@@ -167,16 +167,16 @@ def drawn(
     session, client, therapist = chance.choice(near)
     match kind:
         case "approve":
-            return called("authenticated", client, APPROVE, p_session_id=session)
+            return function_call("authenticated", client, APPROVE, p_session_id=session)
         case "decline":
-            return called("authenticated", client, "decline_session", p_session_id=session)
+            return function_call("authenticated", client, "decline_session", p_session_id=session)
         case "cancel":
-            return called("authenticated", client, "cancel_session", p_session_id=session)
+            return function_call("authenticated", client, "cancel_session", p_session_id=session)
         case "withdraw":
-            return called("authenticated", therapist, "cancel_session", p_session_id=session)
+            return function_call("authenticated", therapist, "cancel_session", p_session_id=session)
         case "grant":
             payment = chance.randrange(OPERATIONS // 15 + 1)
-            return called(
+            return function_call(
                 "service_role",
                 None,
                 "grant_credits",
@@ -186,7 +186,7 @@ def drawn(
                 p_reference=f"payment {payment}",
             )
         case "adjust":
-            return called(
+            return function_call(
                 "service_role",
                 None,
                 "adjust_credits",
@@ -196,7 +196,7 @@ def drawn(
                 p_actor_id=therapist.id,
             )
         case "sweep":
-            return called("service_role", None, "sweep_sessions")
+            return function_call("service_role", None, "sweep_sessions")
     lot, delta = chance.choice(town.lots), chance.choice([-1, 1])
     change = {
         "delete": "delete from public.user_credits",
@@ -206,8 +206,8 @@ def drawn(
     return Request(kind, f"begin; {change} where id = '{lot}' returning id; commit", {"lot": lot})
 
 
-def called(role: str, person: Person | None, function: str, **arguments: Any) -> Request:
-    """A call of one of our functions with a token."""
+def function_call(role: str, person: Person | None, function: str, **arguments: Any) -> Request:
+    """Return a request that calls one of our functions with a token."""
     claims = {"role": role} if person is None else {"role": role, "sub": str(person.id)}
     text = sql.SQL(
         "begin; set local role {role}; select set_config('request.jwt.claims', {claims}, true);"
@@ -225,7 +225,7 @@ def called(role: str, person: Person | None, function: str, **arguments: Any) ->
 
 
 class Caller:
-    """One of the connections; whoever hangs up leaves it broken, and it is opened anew."""
+    """One of the connections; it is opened again after a request that hangs up."""
 
     def __init__(self, address: str, operator: Connection) -> None:
         """Name the database, and a connection that can end others."""
@@ -234,7 +234,7 @@ class Caller:
         self.db = actors.connect(address)
 
     def perform(self, request: Request) -> Iterator[Outcome]:
-        """Make a request; one that was given up is repeated where repeating is safe."""
+        """Make a request; repeat one that hung up, where repeating is safe."""
         if request.hangs_up:
             self._give_up(request)
             yield Outcome(request, is_known=False)
@@ -267,7 +267,7 @@ class Caller:
 
 
 def storm(address: str, requests: list[Request]) -> tuple[list[Outcome], int]:
-    """Make every request over the connections, and say how often a reader looked meanwhile."""
+    """Make all requests over the connections; return how often a reader looked meanwhile, too."""
     waiting: SimpleQueue[Request] = SimpleQueue()
     for request in requests:
         waiting.put(request)
@@ -304,12 +304,12 @@ def storm(address: str, requests: list[Request]) -> tuple[list[Outcome], int]:
         finally:
             over.set()
         looks = reader.result()
-        wait_for_those_who_hung_up(operator)
+        wait_for_abandoned_requests(operator)
     return outcomes, looks
 
 
 def disagreements(db: Connection) -> list[Row]:
-    """Return, of one snapshot, every lot that its entries do not sum to, and all else amiss."""
+    """Return every lot whose entries do not sum to its balance, and what reconciling finds."""
     wrong_lots = db.execute(
         "select coalesce(l.id, e.lot_id) as id, l.credits_balance, e.credits"
         " from public.user_credits l full join ("
@@ -320,8 +320,8 @@ def disagreements(db: Connection) -> list[Row]:
     return wrong_lots + db.execute("select * from public.reconcile_credits()").fetchall()
 
 
-def wait_for_those_who_hung_up(db: Connection) -> None:
-    """Return once no request is left that nobody waits for."""
+def wait_for_abandoned_requests(db: Connection) -> None:
+    """Return once the server has ended every request that hung up."""
     for _ in range(10_000):
         [left] = db.execute(
             "select count(*) as n from pg_stat_activity where datname = current_database()"
@@ -329,11 +329,11 @@ def wait_for_those_who_hung_up(db: Connection) -> None:
         ).fetchall()
         if left["n"] == 0:
             return
-    raise AssertionError("a request that nobody waits for goes on and on")
+    raise AssertionError("a request that hung up does not end")
 
 
 class Books:
-    """What the database says in the end, to hold every answer against."""
+    """The final state of the database, with which every answer is compared."""
 
     def __init__(self, db: Connection) -> None:
         """Read everything once."""
@@ -356,8 +356,8 @@ class Books:
         self.corrections = Counter(e["reason"] for e in entries if e["source"] == "adjust_credits")
         self.answers: dict[object, list[Row]] = defaultdict(list)
 
-    def halves(self) -> list[Row]:
-        """Return every session that is approved, cancelled or refunded only in part."""
+    def incomplete_sessions(self) -> list[Row]:
+        """Return every session whose approval, cancellation or refund is incomplete."""
         return [
             s
             for s in self.sessions.values()
@@ -373,7 +373,7 @@ class Books:
         ]
 
     def check(self, outcome: Outcome) -> None:
-        """Hold one answer against the books; where nobody waited there is none."""
+        """Compare one answer with the final state; a request that hung up has no answer."""
         arguments, row = outcome.request.arguments, outcome.row
         session = self.sessions.get(arguments.get("p_session_id"), {})
         match outcome.request.name:
@@ -394,8 +394,8 @@ class Books:
 
     def summary(self, outcomes: list[Outcome], looks: int) -> str:
         """Say in one line what happened."""
-        said = Counter(o.refusal or ("answered" if o.is_known else "hung up") for o in outcomes)
-        parts = ", ".join(f"{count} {what}" for what, count in said.most_common())
+        counts = Counter(o.refusal or ("answered" if o.is_known else "hung up") for o in outcomes)
+        parts = ", ".join(f"{count} {what}" for what, count in counts.most_common())
         approved = sum(s["debits"] for s in self.sessions.values())
         refunded = sum(s["refunds"] for s in self.sessions.values())
         return (
@@ -411,7 +411,7 @@ def town(own_database: str) -> Town:
         return settle(db, random.Random(f"town {SEED}"))  # noqa: S311 - repeatable, not secret
 
 
-def test_a_storm_of_repeated_and_abandoned_requests_loses_no_credit_and_makes_none(
+def test_no_credit_is_lost_or_made_when_requests_are_repeated_and_abandoned(
     own_database: str, town: Town
 ) -> None:
     requests = draw(town, random.Random(f"requests {SEED}"))  # noqa: S311 - repeatable, not secret
@@ -421,7 +421,7 @@ def test_a_storm_of_repeated_and_abandoned_requests_loses_no_credit_and_makes_no
     with actors.connect(own_database) as db:
         assert disagreements(db) == []
         books = Books(db)
-    assert books.halves() == []
+    assert books.incomplete_sessions() == []
     for outcome in outcomes:
         books.check(outcome)
     for answers in books.answers.values():

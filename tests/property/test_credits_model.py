@@ -1,8 +1,7 @@
-"""A small model of wallets and sessions lives beside Postgres; after every step the two must agree.
+"""Postgres and a small model of credits and sessions do the same steps and must agree after each.
 
-The clock is moved by moving every moment in the database back. Jumps are whole hours, moments that
-are chosen lie on half hours and no session lasts until the next one, so that the seconds a run
-takes never decide anything.
+Time passes by moving every moment in the database back, by whole hours. The chosen moments lie on
+half hours, and no session lasts until the next one, so that the seconds of a run decide nothing.
 """
 
 import itertools
@@ -43,7 +42,7 @@ APPROVED = ("scheduled", "confirmed")
 
 @dataclass
 class Lot:
-    """A lot as the model sees it; times are hours on the model's clock."""
+    """A lot in the model; times are hours on the model's clock."""
 
     balance: int
     expires: float | None
@@ -53,7 +52,7 @@ class Lot:
 
 @dataclass
 class Session:
-    """A session as the model sees it."""
+    """A session in the model."""
 
     status: str
     instant: bool
@@ -66,13 +65,13 @@ class Session:
 
     @property
     def end(self) -> float:
-        """When it is over."""
+        """The moment at which it is over."""
         return self.start + MINUTES / 60
 
 
 @dataclass
 class World:
-    """One client, one therapist, and what the model believes of them."""
+    """One client, one therapist, and what they have in the model."""
 
     clock: float = 0
     lots: dict[UUID, Lot] = field(default_factory=dict)
@@ -80,27 +79,27 @@ class World:
     grants: dict[str, int] = field(default_factory=dict)
     born: Iterator[int] = field(default_factory=itertools.count)
 
-    def is_late(self, mine: Session) -> bool:
-        """Whether nobody answered in time, and nobody has put it away yet."""
-        return mine.status == "pending_approval" and mine.answer_by <= self.clock
+    def is_late(self, known_session: Session) -> bool:
+        """Whether its time to answer has passed and no sweep has closed it yet."""
+        return known_session.status == "pending_approval" and known_session.answer_by <= self.clock
 
     def expired(self, lot: Lot) -> bool:
         """Whether a lot no longer pays."""
         return lot.expires is not None and lot.expires <= self.clock
 
     def taken(self, start: float) -> bool:
-        """Whether a session holds this time: two of the model overlap when they start together."""
+        """Whether a session holds this time; two sessions overlap only if they start together."""
         return any(
-            mine.start == start
+            known_session.start == start
             and (
-                mine.status in (*APPROVED, "in_progress")
+                known_session.status in (*APPROVED, "in_progress")
                 or (
-                    mine.status == "pending_approval"
-                    and not mine.instant
-                    and mine.answer_by > self.clock
+                    known_session.status == "pending_approval"
+                    and not known_session.instant
+                    and known_session.answer_by > self.clock
                 )
             )
-            for mine in self.sessions.values()
+            for known_session in self.sessions.values()
         )
 
     def payer(self) -> UUID | None:
@@ -114,14 +113,14 @@ class World:
 
 
 class Credits(RuleBasedStateMachine):
-    """Everything that moves a credit, in any order."""
+    """Every act that moves a credit, in any order."""
 
     address: str
     lots = Bundle("lots")
     sessions = Bundle("sessions")
 
     def __init__(self) -> None:
-        """Start with a client who has nothing."""
+        """Start with a client who has no credits."""
         super().__init__()
         self.db: Connection = actors.connect(self.address)
         self.therapist = actors.add_person(self.db, "therapist")
@@ -129,10 +128,10 @@ class Credits(RuleBasedStateMachine):
         self.world = World()
 
     def teardown(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self.db.close()
 
-    def refused(self, person: Person | None, function: str, **arguments: object) -> str | Row:
+    def answer(self, person: Person | None, function: str, **arguments: object) -> str | Row:
         """Call a function and return its only row, or the code that it refused with."""
         role = "service_role" if person is None else "authenticated"
         try:
@@ -178,7 +177,7 @@ class Credits(RuleBasedStateMachine):
     )
     def grant(self, amount: int, life: float | None, reference: str) -> object:
         expires = None if life is None else self.world.clock + life
-        answer = self.refused(
+        answer = self.answer(
             None,
             "grant_credits",
             p_user_id=self.client.id,
@@ -201,7 +200,7 @@ class Credits(RuleBasedStateMachine):
 
     @rule(lot=lots, delta=st.integers(-3, 3))
     def adjust(self, lot: UUID, delta: int) -> None:
-        answer = self.refused(
+        answer = self.answer(
             None,
             "adjust_credits",
             p_lot_id=lot,
@@ -209,17 +208,17 @@ class Credits(RuleBasedStateMachine):
             p_reason="model",
             p_actor_id=self.therapist.id,
         )
-        mine = self.world.lots[lot]
+        known_session = self.world.lots[lot]
         if delta == 0:
             assert answer == "VALIDATION_ERROR"
-        elif not mine.lives:
+        elif not known_session.lives:
             assert answer == "LOT_NOT_FOUND"
-        elif mine.balance + delta < 0:
+        elif known_session.balance + delta < 0:
             assert answer == "CREDITS_BELOW_ZERO"
         else:
-            mine.balance += delta
+            known_session.balance += delta
             assert isinstance(answer, dict)
-            assert answer["credits_balance"] == mine.balance
+            assert answer["credits_balance"] == known_session.balance
 
     @rule(lot=lots, balance=st.integers(0, 4))
     def update_as_the_application_does(self, lot: UUID, balance: int) -> None:
@@ -240,7 +239,7 @@ class Credits(RuleBasedStateMachine):
     def propose(self, instant: bool, ahead: int) -> UUID | MultipleResults[UUID]:
         start = self.world.clock if instant else self.world.clock + ahead + 0.5
         time = {"p_is_instant": True} if instant else {"p_start_time": self.interval(start)}
-        row = self.refused(
+        row = self.answer(
             self.therapist,
             "create_custom_session",
             p_patient_id=self.client.id,
@@ -267,18 +266,16 @@ class Credits(RuleBasedStateMachine):
 
     @rule(session=sessions)
     def approve(self, session: UUID) -> None:
-        answer = self.refused(
-            self.client, "approve_session_and_deduct_credit", p_session_id=session
-        )
-        mine = self.world.sessions[session]
-        if mine.status in (*APPROVED, "no_show"):
+        answer = self.answer(self.client, "approve_session_and_deduct_credit", p_session_id=session)
+        known_session = self.world.sessions[session]
+        if known_session.status in (*APPROVED, "no_show"):
             assert isinstance(answer, dict)
             assert answer["already_approved"] is True
             return
-        if expected := self.not_pending(mine):
+        if expected := self.not_pending(known_session):
             assert answer == expected
             return
-        if mine.instant and self.world.taken(self.world.clock):
+        if known_session.instant and self.world.taken(self.world.clock):
             assert answer == "TIME_SLOT_CONFLICT"
             return
         payer = self.world.payer()
@@ -287,36 +284,39 @@ class Credits(RuleBasedStateMachine):
             return
         assert isinstance(answer, dict), answer
         self.world.lots[payer].balance -= 1
-        mine.lot, mine.debits = payer, mine.debits + 1
-        mine.status = "confirmed" if mine.instant else "scheduled"
-        if mine.instant:
-            mine.start = self.world.clock
+        known_session.lot, known_session.debits = payer, known_session.debits + 1
+        known_session.status = "confirmed" if known_session.instant else "scheduled"
+        if known_session.instant:
+            known_session.start = self.world.clock
 
     @rule(session=sessions)
     def decline(self, session: UUID) -> None:
-        answer = self.refused(self.client, "decline_session", p_session_id=session)
+        answer = self.answer(self.client, "decline_session", p_session_id=session)
         self.end(self.world.sessions[session], answer, "declined")
 
     @rule(session=sessions, by_client=st.booleans())
     def cancel(self, session: UUID, by_client: bool) -> None:
         person = self.client if by_client else self.therapist
-        preview = self.refused(person, "preview_cancellation", p_session_id=session)
-        answer = self.refused(person, "cancel_session", p_session_id=session)
-        mine = self.world.sessions[session]
+        preview = self.answer(person, "preview_cancellation", p_session_id=session)
+        answer = self.answer(person, "cancel_session", p_session_id=session)
+        known_session = self.world.sessions[session]
         how = "cancelled_by_client" if by_client else "cancelled_by_therapist"
-        if mine.how in ("declined", "withdrawn", "expired") or mine.status == "pending_approval":
-            self.end(mine, answer, "declined" if by_client else "withdrawn")
-        elif mine.status in APPROVED and mine.end > self.world.clock:
-            free = not by_client or self.world.clock <= mine.start - FREE_CANCEL
+        if (
+            known_session.how in ("declined", "withdrawn", "expired")
+            or known_session.status == "pending_approval"
+        ):
+            self.end(known_session, answer, "declined" if by_client else "withdrawn")
+        elif known_session.status in APPROVED and known_session.end > self.world.clock:
+            free = not by_client or self.world.clock <= known_session.start - FREE_CANCEL
             assert isinstance(answer, dict), answer
             assert isinstance(preview, dict)
             assert (answer["refunded"], preview["refundable"]) == (free, free)
-            mine.status, mine.how = "cancelled", how
+            known_session.status, known_session.how = "cancelled", how
             if free:
-                self.refund(mine)
-        elif mine.how == how:
+                self.refund(known_session)
+        elif known_session.how == how:
             assert isinstance(answer, dict), answer
-            assert answer["refunded"] is (mine.refunds == 1)
+            assert answer["refunded"] is (known_session.refunds == 1)
         else:
             assert answer == "SESSION_NOT_CANCELLABLE"
 
@@ -335,28 +335,28 @@ class Credits(RuleBasedStateMachine):
             self.cancel(session, by_client)
         return session
 
-    def not_pending(self, mine: Session) -> str | None:
+    def not_pending(self, known_session: Session) -> str | None:
         """Return the code that answering a session is refused with, None while it waits."""
-        if mine.how == "expired" or self.world.is_late(mine):
+        if known_session.how == "expired" or self.world.is_late(known_session):
             return "SESSION_EXPIRED"
-        return None if mine.status == "pending_approval" else "SESSION_NOT_PENDING"
+        return None if known_session.status == "pending_approval" else "SESSION_NOT_PENDING"
 
-    def end(self, mine: Session, answer: str | Row, how: str) -> None:
+    def end(self, known_session: Session, answer: str | Row, how: str) -> None:
         """Apply a decline or a withdrawal to the model."""
-        expected = self.not_pending(mine)
+        expected = self.not_pending(known_session)
         if expected is None:
             assert isinstance(answer, dict), answer
-            mine.status, mine.how = "cancelled", how
-        elif mine.how == how:
+            known_session.status, known_session.how = "cancelled", how
+        elif known_session.how == how:
             assert isinstance(answer, dict), answer
         else:
             assert answer == expected
 
-    def refund(self, mine: Session) -> None:
+    def refund(self, known_session: Session) -> None:
         """Apply a refund to the model: to the very lot, or to a new one where it is gone."""
-        assert mine.lot is not None
-        mine.refunds += 1
-        lot = self.world.lots[mine.lot]
+        assert known_session.lot is not None
+        known_session.refunds += 1
+        lot = self.world.lots[known_session.lot]
         if not lot.lives:
             [new] = [
                 row["id"]
@@ -412,8 +412,8 @@ class Credits(RuleBasedStateMachine):
             " from public.user_credits l where l.user_id = %s",
             (self.client.id,),
         ).fetchall()
-        found = {row["id"]: (row["credits_balance"], row["ledger"]) for row in rows}
-        assert found == {
+        lots = {row["id"]: (row["credits_balance"], row["ledger"]) for row in rows}
+        assert lots == {
             lot_id: (lot.balance, lot.balance)
             for lot_id, lot in self.world.lots.items()
             if lot.lives
@@ -431,21 +431,25 @@ class Credits(RuleBasedStateMachine):
             " where s.user_id = %s",
             (self.client.id,),
         ).fetchall()
-        # Who was not answered in time may be put away by whoever wants the time, before any sweep.
-        late = {id for id, mine in self.world.sessions.items() if self.world.is_late(mine)}
-        found = {
+        # A proposal for the same time may close a late session before the sweep does.
+        late = {
+            id
+            for id, known_session in self.world.sessions.items()
+            if self.world.is_late(known_session)
+        }
+        stored = {
             r["id"]: (
                 r["reads" if r["id"] in late else "status"],
                 *(r["credit_lot_id"], r["debits"], r["refunds"]),
             )
             for r in rows
         }
-        assert found == {
+        assert stored == {
             session_id: (
-                "cancelled" if session_id in late else mine.status,
-                *(mine.lot, mine.debits, mine.refunds),
+                "cancelled" if session_id in late else known_session.status,
+                *(known_session.lot, known_session.debits, known_session.refunds),
             )
-            for session_id, mine in self.world.sessions.items()
+            for session_id, known_session in self.world.sessions.items()
         }
 
     @invariant()
@@ -459,12 +463,12 @@ class Credits(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def address(server: Server) -> Iterator[str]:
-    """A database of the model's own."""
+    """The address of a database for the model alone."""
     with server.database("test_credits_model") as address:
         yield address
 
 
-def test_postgres_and_a_small_model_of_credits_never_disagree(address: str) -> None:
+def test_postgres_agrees_with_a_small_model_of_credits_after_every_step(address: str) -> None:
     Credits.address = address
     run_state_machine_as_test(
         Credits,

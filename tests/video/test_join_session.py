@@ -1,4 +1,4 @@
-"""Joining: only the two of them, only in time, and only the therapist owns the room."""
+"""Only the two people of a session join it, only in time, and only the therapist owns the room."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -43,7 +43,7 @@ def join(db: Connection, person: Person, session: Row) -> Row:
     return answer
 
 
-def test_both_learn_what_the_room_must_be_and_who_they_are_in_it(
+def test_the_answer_describes_the_room_and_the_persons_place_in_it(
     db: Connection, therapist: Person, client: Person, session: Row
 ) -> None:
     opens_at = int((session["start_time"] - timedelta(minutes=10)).timestamp())
@@ -69,7 +69,7 @@ def test_both_learn_what_the_room_must_be_and_who_they_are_in_it(
         assert answer["expires_at"] == session["end_time"]
 
 
-def test_the_first_to_join_begins_the_session_and_the_second_changes_nothing(
+def test_the_first_join_begins_the_session_and_later_joins_change_nothing(
     db: Connection, therapist: Person, client: Person, session: Row
 ) -> None:
     join(db, client, session)
@@ -83,7 +83,7 @@ def test_the_first_to_join_begins_the_session_and_the_second_changes_nothing(
     assert contents(db) == before
 
 
-def test_an_instant_session_is_joined_as_soon_as_it_is_approved(
+def test_an_instant_session_can_be_joined_as_soon_as_it_is_approved(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -94,7 +94,7 @@ def test_an_instant_session_is_joined_as_soon_as_it_is_approved(
     assert row(db, "sessions", session["id"])["status"] == "in_progress"
 
 
-def test_a_session_that_the_old_code_scheduled_is_joined_like_any_other(
+def test_a_session_that_older_code_scheduled_can_be_joined(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     [session] = db.execute(
@@ -113,7 +113,7 @@ def test_a_person_without_a_name_is_a_guest(db: Connection, client: Person, sess
     assert join(db, client, session)["attendance"]["user_name"] == "Guest"
 
 
-def test_the_door_opens_exactly_join_early_before_the_start(
+def test_a_session_can_be_joined_from_join_early_before_its_start(
     db: Connection, client: Person, session: Row, now: datetime, refused: Refused
 ) -> None:
     configure(db, join_early="3 minutes")
@@ -132,11 +132,11 @@ def test_the_door_opens_exactly_join_early_before_the_start(
 
 
 @pytest.mark.parametrize("status", ["scheduled", "confirmed", "in_progress"])
-def test_the_door_closes_exactly_at_the_end(
+def test_a_session_can_be_joined_until_its_end(
     db: Connection, client: Person, session: Row, now: datetime, refused: Refused, status: str
 ) -> None:
-    begun = now - timedelta(minutes=30)
-    change(db, "sessions", session["id"], status=status, start_time=begun, end_time=now)
+    start = now - timedelta(minutes=30)
+    change(db, "sessions", session["id"], status=status, start_time=start, end_time=now)
 
     with refused(410, "SESSION_OVER") as refusal:
         join(db, client, session)
@@ -175,7 +175,7 @@ def test_the_door_closes_exactly_at_the_end(
     ],
     ids=lambda value: str(value)[:50],
 )
-def test_what_is_not_going_on_cannot_be_joined(
+def test_a_session_that_waits_or_has_ended_cannot_be_joined(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -198,7 +198,7 @@ def test_what_is_not_going_on_cannot_be_joined(
     assert contents(db) == before
 
 
-def test_a_status_of_the_applications_own_is_no_way_in(
+def test_a_session_with_an_unknown_status_cannot_be_joined(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     db.execute("alter table public.sessions drop constraint sessions_status_check")
@@ -208,7 +208,7 @@ def test_a_status_of_the_applications_own_is_no_way_in(
         join(db, client, session)
 
 
-def test_nobody_else_can_join_or_learns_of_the_session(
+def test_another_person_cannot_join_and_does_not_learn_of_the_session(
     db: Connection, client: Person, session: Row, stranger: Person, refused: Refused
 ) -> None:
     for person, session_id in [
@@ -222,7 +222,7 @@ def test_nobody_else_can_join_or_learns_of_the_session(
         assert (refusal.message, refusal.details) == ("Session not found", None)
 
 
-def test_who_cannot_sign_in_cannot_join(
+def test_a_person_who_cannot_sign_in_cannot_join(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "users", client.id, is_active=False)

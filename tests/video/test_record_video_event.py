@@ -1,4 +1,4 @@
-"""The provider's events: each kept once, in any order, and the session follows them."""
+"""The video provider's events are kept once each, in any order, and the session follows them."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,7 +38,7 @@ TIME_OF = {
 
 @pytest.fixture
 def session(db: Connection, therapist: Person, client: Person, now: datetime) -> Row:
-    """An approved session that began a quarter of an hour ago, and that nobody has joined."""
+    """An approved session that began a quarter of an hour ago; no person has joined it."""
     give_credits(db, client, 3)
     approved = approve(db, client, propose(db, therapist, client))
     begin = now - timedelta(minutes=15)
@@ -47,7 +47,7 @@ def session(db: Connection, therapist: Person, client: Person, now: datetime) ->
 
 
 def event(type_: str, session: Row, at: datetime, person: Person | None = None) -> dict[str, Any]:
-    """What Daily says of a session's room."""
+    """Return an event of Daily about a session's room."""
     payload: dict[str, Any] = {"room": f"s-{session['id'].hex}", "meeting_id": str(uuid4())}
     if type_ in TIME_OF:
         payload[TIME_OF[type_]] = at.timestamp()
@@ -57,9 +57,9 @@ def event(type_: str, session: Row, at: datetime, person: Person | None = None) 
     return {**envelope, "type": type_, "payload": payload}
 
 
-def tell(db: Connection, said: Any) -> bool:
-    """Tell the database what Daily said, as the server does; whether it was news."""
-    [answer] = call_as(db, "service_role", None, "record_video_event", p_event=Jsonb(said))
+def record(db: Connection, daily_event: Any) -> bool:
+    """Record an event as the server does; return whether it was recorded."""
+    [answer] = call_as(db, "service_role", None, "record_video_event", p_event=Jsonb(daily_event))
     recorded: bool = answer["recorded"]
     return recorded
 
@@ -71,33 +71,34 @@ def status(db: Connection, session: Row) -> str:
 
 
 def attendance(db: Connection, session: Row) -> list[tuple[str, Any, datetime]]:
-    """Return who came and went, in order."""
-    kept = db.execute(
+    """Return the events of a session, by their time."""
+    rows = db.execute(
         "select * from session_approval.video_events where session_id = %s order by occurred_at",
         (session["id"],),
     )
-    return [(told["type"], told["user_id"], told["occurred_at"]) for told in kept]
+    return [(entry["type"], entry["user_id"], entry["occurred_at"]) for entry in rows]
 
 
 # Attendance.
 
 
-def test_who_came_and_went_is_kept_with_the_providers_times(
+def test_joins_and_leaves_are_kept_with_the_providers_times(
     db: Connection, therapist: Person, client: Person, session: Row, now: datetime
 ) -> None:
     moments = [now - timedelta(minutes=minutes) for minutes in (9, 8, 7, 6, 5)]
-    told = [
+    course = [
         ("meeting.started", None),
         ("participant.joined", therapist),
         ("participant.joined", client),
         ("participant.left", client),
         ("meeting.ended", None),
     ]
-    for (type_, person), at in zip(told, moments, strict=True):
-        assert tell(db, event(type_, session, at, person)) is True
+    for (type_, person), at in zip(course, moments, strict=True):
+        assert record(db, event(type_, session, at, person)) is True
 
     assert attendance(db, session) == [
-        (type_, person and person.id, at) for (type_, person), at in zip(told, moments, strict=True)
+        (type_, person and person.id, at)
+        for (type_, person), at in zip(course, moments, strict=True)
     ]
 
 
@@ -105,11 +106,11 @@ def test_a_repeated_event_is_kept_once_and_changes_nothing(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     joined = event("participant.joined", session, now, client)
-    assert tell(db, joined) is True
+    assert record(db, joined) is True
     before = contents(db)
 
-    assert tell(db, joined) is False
-    assert tell(db, {**joined, "type": "meeting.ended"}) is False
+    assert record(db, joined) is False
+    assert record(db, {**joined, "type": "meeting.ended"}) is False
     assert contents(db) == before
 
 
@@ -126,38 +127,38 @@ def test_a_repeated_event_is_kept_once_and_changes_nothing(
     ],
     ids=str,
 )
-def test_what_does_not_concern_a_session_of_ours_is_no_news(
+def test_an_event_of_no_session_of_ours_is_not_recorded(
     db: Connection, client: Person, session: Row, now: datetime, changed: dict[str, Any]
 ) -> None:
     before = contents(db)
 
-    assert tell(db, {**event("participant.joined", session, now, client), **changed}) is False
+    assert record(db, {**event("participant.joined", session, now, client), **changed}) is False
     assert contents(db) == before
 
 
 @pytest.mark.parametrize("nonsense", [None, [], "x", 7, {}])
-def test_what_is_no_event_is_no_news(db: Connection, nonsense: Any) -> None:
-    assert tell(db, nonsense) is False
+def test_a_value_that_is_no_event_is_not_recorded(db: Connection, nonsense: Any) -> None:
+    assert record(db, nonsense) is False
 
 
 @pytest.mark.parametrize("missing", ["id", "event_ts"])
 def test_an_event_without_an_id_or_a_time_is_refused(
     db: Connection, session: Row, now: datetime, refused: Refused, missing: str
 ) -> None:
-    said = event("participant.left", session, now)
-    del said[missing]
+    incomplete = event("participant.left", session, now)
+    del incomplete[missing]
 
     with refused(400, "VALIDATION_ERROR"):
-        tell(db, said)
+        record(db, incomplete)
     assert attendance(db, session) == []
 
 
-# Coming in.
+# Joins.
 
 
 @pytest.mark.parametrize("begins", ["scheduled", "confirmed"])
 @pytest.mark.parametrize("who", ["therapist", "client"])
-def test_the_first_of_the_two_to_come_in_begins_the_session(
+def test_the_first_of_the_two_people_to_join_begins_the_session(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -170,7 +171,7 @@ def test_the_first_of_the_two_to_come_in_begins_the_session(
     change(db, "sessions", session["id"], status=begins)
     balance = actors.balances(db, client)
 
-    tell(db, event("participant.joined", session, now, person))
+    record(db, event("participant.joined", session, now, person))
 
     assert status(db, session) == "in_progress"
     latest = events(db, session)[-1]
@@ -179,13 +180,13 @@ def test_the_first_of_the_two_to_come_in_begins_the_session(
     assert actors.balances(db, client) == balance
 
 
-def test_somebody_else_in_the_room_begins_nothing(
+def test_another_person_in_the_room_begins_no_session(
     db: Connection, stranger: Person, session: Row, now: datetime
 ) -> None:
-    tell(db, event("participant.joined", session, now, stranger))
+    record(db, event("participant.joined", session, now, stranger))
     unnamed = event("participant.joined", session, now)
     unnamed["payload"]["user_id"] = "a-guest-without-a-token"
-    tell(db, unnamed)
+    record(db, unnamed)
 
     assert status(db, session) == "scheduled"
     assert sorted(attendance(db, session), key=str) == sorted(
@@ -194,15 +195,15 @@ def test_somebody_else_in_the_room_begins_nothing(
 
 
 @pytest.mark.parametrize("type_", ["meeting.started", "participant.left", "meeting.ended"])
-def test_only_coming_in_begins_a_session(
+def test_only_a_join_begins_a_session(
     db: Connection, client: Person, session: Row, now: datetime, type_: str
 ) -> None:
-    assert tell(db, event(type_, session, now, client)) is True
+    assert record(db, event(type_, session, now, client)) is True
 
     assert status(db, session) == "scheduled"
 
 
-def test_coming_in_counts_from_join_early_before_the_start_until_the_end(
+def test_a_join_counts_from_join_early_before_the_start_until_the_end(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     actors.configure(db, join_early="10 minutes")
@@ -211,19 +212,19 @@ def test_coming_in_counts_from_join_early_before_the_start_until_the_end(
     moment = timedelta(microseconds=1)
 
     for outside in (now - moment, end):
-        assert tell(db, event("participant.joined", session, outside, client)) is True
+        assert record(db, event("participant.joined", session, outside, client)) is True
         assert status(db, session) == "scheduled"
 
-    tell(db, event("participant.joined", session, now, client))
+    record(db, event("participant.joined", session, now, client))
     assert status(db, session) == "in_progress"
 
 
-def test_coming_in_is_judged_by_its_own_time_however_late_it_is_told(
+def test_a_join_counts_by_its_own_time_however_late_the_event_arrives(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     change(db, "sessions", session["id"], end_time=now - timedelta(minutes=1))
 
-    tell(db, event("participant.joined", session, now - timedelta(minutes=2), client))
+    record(db, event("participant.joined", session, now - timedelta(minutes=2), client))
 
     assert status(db, session) == "in_progress"
 
@@ -231,14 +232,14 @@ def test_coming_in_is_judged_by_its_own_time_however_late_it_is_told(
 @pytest.mark.parametrize(
     "ended", ["pending_approval", "cancelled", "completed", "no_show", "in_progress"]
 )
-def test_an_event_moves_no_session_that_is_not_to_begin(
+def test_an_event_does_not_change_a_session_that_cannot_begin(
     db: Connection, client: Person, session: Row, now: datetime, ended: str
 ) -> None:
     change(db, "sessions", session["id"], status=ended)
     before = events(db, session)
 
     for type_ in ("participant.joined", "participant.left", "meeting.ended"):
-        assert tell(db, event(type_, session, now, client)) is True
+        assert record(db, event(type_, session, now, client)) is True
 
     assert status(db, session) == ended
     assert events(db, session) == before
@@ -247,14 +248,14 @@ def test_an_event_moves_no_session_that_is_not_to_begin(
 # The end.
 
 
-def test_a_meeting_that_has_ended_completes_a_session_that_is_over(
+def test_the_end_of_the_meeting_completes_a_session_whose_end_has_passed(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
-    tell(db, event("participant.joined", session, now - timedelta(minutes=9), client))
+    record(db, event("participant.joined", session, now - timedelta(minutes=9), client))
     change(db, "sessions", session["id"], end_time=now)
     balance = actors.balances(db, client)
 
-    tell(db, event("meeting.ended", session, now))
+    record(db, event("meeting.ended", session, now))
 
     assert status(db, session) == "completed"
     latest = events(db, session)[-1]
@@ -263,63 +264,66 @@ def test_a_meeting_that_has_ended_completes_a_session_that_is_over(
     assert actors.balances(db, client) == balance
 
 
-def test_who_drops_out_of_a_call_and_comes_back_finds_it_going_on(
+def test_a_session_goes_on_when_a_person_leaves_and_joins_again(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     change(db, "sessions", session["id"], end_time=now + timedelta(minutes=1))
-    tell(db, event("participant.joined", session, now - timedelta(minutes=2), client))
-    tell(db, event("participant.left", session, now - timedelta(minutes=1), client))
-    tell(db, event("meeting.ended", session, now - timedelta(minutes=1)))
+    record(db, event("participant.joined", session, now - timedelta(minutes=2), client))
+    record(db, event("participant.left", session, now - timedelta(minutes=1), client))
+    record(db, event("meeting.ended", session, now - timedelta(minutes=1)))
     assert status(db, session) == "in_progress"
 
-    tell(db, event("participant.joined", session, now, client))
+    record(db, event("participant.joined", session, now, client))
     assert status(db, session) == "in_progress"
 
 
-def test_the_end_is_reached_with_its_whole_second_when_the_room_closes(
+def test_a_meeting_that_ends_in_the_last_second_completes_the_session(
     db: Connection, session: Row, now: datetime
 ) -> None:
     change(db, "sessions", session["id"], status="in_progress")
     whole = now.replace(microsecond=0) + timedelta(minutes=5)
     change(db, "sessions", session["id"], end_time=whole + timedelta(microseconds=600_000))
 
-    tell(db, event("meeting.ended", session, whole - timedelta(microseconds=1)))
+    record(db, event("meeting.ended", session, whole - timedelta(microseconds=1)))
     assert status(db, session) == "in_progress"
 
     # Daily's clock is ahead of ours: by its own time the meeting did last to the end.
-    tell(db, event("meeting.ended", session, whole))
+    record(db, event("meeting.ended", session, whole))
     assert status(db, session) == "completed"
 
 
-def test_in_the_wrong_order_it_comes_to_the_same(
+def test_events_in_the_wrong_order_have_the_same_result(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     end = now - timedelta(seconds=1)
     change(db, "sessions", session["id"], end_time=end)
 
-    tell(db, event("meeting.ended", session, end))
+    record(db, event("meeting.ended", session, end))
     assert status(db, session) == "scheduled"
-    tell(db, event("participant.joined", session, end - timedelta(minutes=9), client))
+    record(db, event("participant.joined", session, end - timedelta(minutes=9), client))
 
     assert status(db, session) == "completed"
-    assert [told["to_status"] for told in events(db, session)][-2:] == ["in_progress", "completed"]
+    assert [entry["to_status"] for entry in events(db, session)][-2:] == [
+        "in_progress",
+        "completed",
+    ]
 
 
-def test_what_the_therapist_said_of_the_end_stands(
+def test_an_outcome_that_the_therapist_recorded_stays(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     change(db, "sessions", session["id"], status="no_show", end_time=now)
 
-    tell(db, event("meeting.ended", session, now))
-    tell(db, event("participant.joined", session, now - timedelta(minutes=1), client))
+    record(db, event("meeting.ended", session, now))
+    record(db, event("participant.joined", session, now - timedelta(minutes=1), client))
 
     assert status(db, session) == "no_show"
 
 
-# In company.
+# At the same time.
 
 
-def test_one_event_told_twice_at_once_is_kept_once(own_database: str) -> None:
+def test_an_event_that_arrives_twice_at_once_is_kept_once(own_database: str) -> None:
     with three_connections(own_database) as (db, first, second):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)
@@ -328,14 +332,14 @@ def test_one_event_told_twice_at_once_is_kept_once(own_database: str) -> None:
         joined = event("participant.joined", session, clock["at"], client)
         first.execute("select")
 
-        assert tell(first, joined) is True
-        answer = overtaken(db, first, second, lambda db: tell(db, joined))
+        assert record(first, joined) is True
+        answer = overtaken(db, first, second, lambda db: record(db, joined))
 
         assert answer.result() is False
-        assert [told["to_status"] for told in events(db, session)].count("in_progress") == 1
+        assert [entry["to_status"] for entry in events(db, session)].count("in_progress") == 1
 
 
-def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
+def test_a_join_waits_for_a_running_cancellation_and_does_not_undo_it(
     own_database: str,
 ) -> None:
     with three_connections(own_database) as (db, first, second):
@@ -347,7 +351,7 @@ def test_coming_in_waits_for_a_cancellation_under_way_and_does_not_undo_it(
         call(first, therapist, "cancel_session", p_session_id=session["id"])
 
         joined = event("participant.joined", session, clock["at"], client)
-        answer = overtaken(db, first, second, lambda db: tell(db, joined))
+        answer = overtaken(db, first, second, lambda db: record(db, joined))
 
         assert answer.result() is True
         assert status(db, session) == "cancelled"
@@ -362,14 +366,14 @@ def test_events_of_two_sessions_do_not_wait_for_each_other(own_database: str) ->
         one, other = (propose(db, therapist, client, p_is_instant=True) for _ in range(2))
         [clock] = db.execute("select now() as at").fetchall()
         busy.execute("select")
-        tell(busy, event("meeting.started", one, clock["at"]))
+        record(busy, event("meeting.started", one, clock["at"]))
         db.execute("set lock_timeout = '2s'")
 
-        assert tell(db, event("meeting.started", other, clock["at"])) is True
+        assert record(db, event("meeting.started", other, clock["at"])) is True
         busy.rollback()
 
 
-def test_only_the_server_tells(db: Connection) -> None:
+def test_only_the_server_records_events(db: Connection) -> None:
     for role in ("anon", "authenticated"):
         for schema in ("public", "session_approval"):
             with (

@@ -1,4 +1,4 @@
-"""Which rooms are missing, wrong or nobody's: SQL compares what stands with what sessions need."""
+"""Which rooms to make, mend or delete: SQL compares the provider's rooms with those needed."""
 
 import json
 from datetime import datetime, timedelta
@@ -36,46 +36,44 @@ def room_of(session_id: UUID) -> str:
 
 def room_for(db: Connection, session: Row) -> dict[str, Any]:
     """Return the room that a session needs."""
-    [wanted] = db.execute(
+    [outcome] = db.execute(
         "select o.room from session_approval.session_outcomes o where o.id = %s", (session["id"],)
     ).fetchall()
-    room: dict[str, Any] = wanted["room"]
+    room: dict[str, Any] = outcome["room"]
     return room
 
 
-def repairs(db: Connection, *standing: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Return what is to be done with these rooms standing."""
+def repairs(db: Connection, *rooms: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Return what is to be done when the provider has these rooms."""
     rows = db.execute(
-        "select * from session_approval.rooms_to_repair(%s) order by act", (json.dumps(standing),)
+        "select * from session_approval.rooms_to_repair(%s) order by act", (json.dumps(rooms),)
     )
     return [(row["act"], row["room"]) for row in rows]
 
 
-def test_an_approved_session_without_a_room_has_one_made(db: Connection, session: Row) -> None:
+def test_the_missing_room_of_an_approved_session_is_made(db: Connection, session: Row) -> None:
     assert repairs(db) == [("make", room_for(db, session))]
 
 
 @pytest.mark.parametrize("status", ["scheduled", "confirmed", "in_progress"])
-def test_a_room_that_is_as_it_should_be_is_left_alone(
-    db: Connection, session: Row, status: str
-) -> None:
+def test_a_correct_room_is_left_alone(db: Connection, session: Row, status: str) -> None:
     change(db, "sessions", session["id"], status=status)
 
     assert repairs(db, room_for(db, session)) == []
 
 
-def test_a_proposed_instant_session_has_its_room_made_and_a_scheduled_one_has_none(
+def test_a_proposed_instant_session_needs_a_room_and_a_scheduled_one_needs_none(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     propose(db, therapist, client)
     instant = propose(db, therapist, client, p_is_instant=True)
-    wanted = room_for(db, instant)
+    wanted_room = room_for(db, instant)
 
-    assert repairs(db) == [("make", wanted)]
-    assert repairs(db, {**wanted, "opens_at": None}) == []
+    assert repairs(db) == [("make", wanted_room)]
+    assert repairs(db, {**wanted_room, "opens_at": None}) == []
 
 
-def test_a_session_of_the_old_code_keeps_the_room_it_has_and_gets_none_before_somebody_joins(
+def test_a_session_of_older_code_keeps_its_room_and_gets_none_before_a_join(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     [session] = db.execute(
@@ -100,32 +98,32 @@ def test_a_session_of_the_old_code_keeps_the_room_it_has_and_gets_none_before_so
     ],
     ids=str,
 )
-def test_a_room_with_other_times_or_places_is_mended(
+def test_a_room_with_wrong_times_or_places_is_mended(
     db: Connection, session: Row, wrong: dict[str, Any]
 ) -> None:
-    wanted = room_for(db, session)
+    wanted_room = room_for(db, session)
 
-    assert repairs(db, {**wanted, **wrong}) == [("mend", wanted)]
+    assert repairs(db, {**wanted_room, **wrong}) == [("mend", wanted_room)]
 
 
 @pytest.mark.parametrize("unknown", ["opens_at", "closes_at", "max_participants"])
-def test_a_room_of_which_something_is_not_known_is_mended(
+def test_a_room_with_an_unknown_property_is_mended(
     db: Connection, session: Row, unknown: str
 ) -> None:
-    wanted = room_for(db, session)
-    known = {name: value for name, value in wanted.items() if name != unknown}
+    wanted_room = room_for(db, session)
+    known = {name: value for name, value in wanted_room.items() if name != unknown}
 
-    assert repairs(db, known) == [("mend", wanted)]
+    assert repairs(db, known) == [("mend", wanted_room)]
 
 
-def test_a_proposed_instant_sessions_room_must_be_open_already(
+def test_the_room_of_a_proposed_instant_session_must_be_open(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
-    wanted = room_for(db, propose(db, therapist, client, p_is_instant=True))
+    wanted_room = room_for(db, propose(db, therapist, client, p_is_instant=True))
     hour = timedelta(hours=1)
 
-    for opens_at, acts in ((now + hour, [("mend", wanted)]), (now - hour, [])):
-        assert repairs(db, {**wanted, "opens_at": int(opens_at.timestamp())}) == acts
+    for opens_at, acts in ((now + hour, [("mend", wanted_room)]), (now - hour, [])):
+        assert repairs(db, {**wanted_room, "opens_at": int(opens_at.timestamp())}) == acts
 
 
 @pytest.mark.parametrize("how", ["cancelled", "completed", "no_show", "over"])
@@ -139,7 +137,7 @@ def test_the_room_of_a_session_that_needs_none_is_deleted(
     assert repairs(db, room) == [("delete", {"name": room["name"]})]
 
 
-def test_an_instant_proposal_that_nobody_answered_leaves_no_room(
+def test_the_room_of_an_expired_instant_proposal_is_deleted(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client, p_is_instant=True)
@@ -149,16 +147,14 @@ def test_an_instant_proposal_that_nobody_answered_leaves_no_room(
     assert repairs(db, room) == [("delete", {"name": room["name"]})]
 
 
-def test_the_room_of_a_session_that_was_deleted_is_still_known_as_ours(
-    db: Connection, session: Row
-) -> None:
+def test_the_room_of_a_deleted_session_is_deleted(db: Connection, session: Row) -> None:
     db.execute("delete from public.sessions where id = %s", (session["id"],))
 
     name = room_of(session["id"])
     assert repairs(db, {"name": name}) == [("delete", {"name": name})]
 
 
-def test_the_rooms_of_others_are_left_alone_also_those_named_like_ours(
+def test_a_room_of_no_session_here_is_left_alone_whatever_its_name(
     db: Connection, session: Row
 ) -> None:
     call(db, _client(db, session), "cancel_session", p_session_id=session["id"])
@@ -175,7 +171,7 @@ def test_the_rooms_of_others_are_left_alone_also_those_named_like_ours(
     assert repairs(db, *others) == []
 
 
-def test_looking_changes_nothing_and_is_for_the_owner(db: Connection, session: Row) -> None:
+def test_only_the_owner_may_look_and_looking_changes_nothing(db: Connection, session: Row) -> None:
     before = contents(db)
     repairs(db, {"name": room_of(session["id"])})
     assert contents(db) == before
@@ -190,8 +186,8 @@ def test_looking_changes_nothing_and_is_for_the_owner(db: Connection, session: R
 
 
 def _client(db: Connection, session: Row) -> Person:
-    [found] = db.execute(
+    [person] = db.execute(
         "select id, email, full_name, user_type from public.users where id = %s",
         (session["user_id"],),
     ).fetchall()
-    return Person(**found)
+    return Person(**person)

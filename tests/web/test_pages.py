@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from scripts import ROOT
-from scripts.operate.sql_files import object_files
+from scripts.operate.sql_files import files_below, object_files
 
 WEB = ROOT / "api" / "web"
-MODULES = sorted(WEB.glob("*.js"))
-PAGES = sorted(WEB.glob("*.html"))
+MODULES = files_below(WEB, "*.js", at_least=8)
+PAGES = files_below(WEB, "*.html", at_least=4)
 RECIPES = ROOT / "docs" / "recipes.md"
 SCRIPT = ROOT / "scripts" / "develop" / "screens.py"
 
@@ -50,10 +50,12 @@ def test_everything_that_a_host_page_sets_and_hears_is_documented() -> None:
     documented = set(re.findall(r"^\| `([\w-]+)`", RECIPES.read_text(), re.M))
     attributes = set(re.findall(r'\battribute\("([\w-]+)"', source))
     events = set(re.findall(r'(?:emit\(|"(?:cancel|finish)", )"([a-z-]+)"', source))
-    assert len(attributes) == 9
-    assert len(events) == 8
+    assert len(attributes) >= 9
+    assert len(events) >= 8
     assert attributes | events <= documented
-    for element in re.findall(r'define\("([\w-]+)"', source):
+    elements = re.findall(r'define\("([\w-]+)"', source)
+    assert len(elements) >= 5
+    for element in elements:
         assert f"`<{element}>`" in RECIPES.read_text()
 
 
@@ -82,6 +84,6 @@ def test_what_the_api_says_is_known_by_its_own_words() -> None:
 def test_every_picture_is_shown_and_all_of_them_are_small() -> None:
     shown = set(re.findall(r"\]\(screens/([\w-]+)\.webp\)", (ROOT / "docs/screens.md").read_text()))
     taken = set(re.findall(r'"([\w-]+)"[^()]*\)$', SCRIPT.read_text(), re.M)) & shown
-    pictures = list((ROOT / "docs" / "screens").iterdir())
+    pictures = files_below(ROOT / "docs" / "screens", "*", at_least=15)
     assert shown == taken == {picture.stem for picture in pictures}
     assert sum(picture.stat().st_size for picture in pictures) < 1_500_000

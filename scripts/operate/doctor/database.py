@@ -7,7 +7,7 @@ from scripts import ROOT
 from scripts.operate.bundle import version
 from scripts.operate.connection import Connection
 from scripts.operate.doctor.finding import Finding
-from scripts.operate.sql_files import object_files
+from scripts.operate.sql_files import migrations, object_files
 
 _FUNCTION = re.compile(r"create or replace function (\w+\.\w+)\(.*?\bas \$\$(.*?)\$\$;", re.DOTALL)
 _TABLE = re.compile(r"create table if not exists (session_approval\.\w+) \((.*?)\n\);", re.DOTALL)
@@ -183,7 +183,7 @@ def _constraints() -> dict[str, str]:
     An install makes them together with their tables, and does not look for them again.
     """
     constraints = {}
-    for file in sorted((ROOT / "sql" / "migrations").glob("*.sql")):
+    for file in migrations():
         text = file.read_text()
         pairs = [
             (table, name)

@@ -13,6 +13,8 @@ from limits import parse_many
 # Every outgoing call has a bound, in seconds.
 CONNECT_TIMEOUT = 2.0  # to reach Supabase
 RPC_TIMEOUT = 10.0  # for Supabase to answer one call
+KEPT_CONNECTIONS = 16  # to Supabase, that wait for their next call, at most
+KEPT_SECONDS = 20.0  # for which one waits: PostgREST closes it after 30 to 60
 JWKS_TIMEOUT = 3.0  # in all, to fetch the project's public keys
 LIMITS_TIMEOUT = 0.25  # for the rate limits' shared counters, each way
 ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider

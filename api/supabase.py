@@ -1,18 +1,21 @@
-"""The only door to Postgres: one function call by PostgREST, as the caller, over one pool."""
+"""The only way to Postgres: one function call by PostgREST, as the caller, over one pool."""
 
 import json
 import logging
+from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
 import httpx
 from flask import Flask, current_app, g
 from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
+from supabase import ClientOptions, create_client
+from yarl import URL
 
-from api.config import Settings
+from api.config import CONNECT_TIMEOUT, KEPT_CONNECTIONS, KEPT_SECONDS, RPC_TIMEOUT, Settings
 from api.serving import metrics
 from api.serving.errors import Refusal
-from api.wire import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,9 @@ _BESIDE = (
 # or a connection to Postgres that broke: PostgREST's PGRST001 (503), or no code at all (400).
 _CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001", ""}
 
+# Failures before the call itself was sent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
 
@@ -42,10 +48,15 @@ class Supabase:
 
     def __init__(self, settings: Settings) -> None:
         """Open no connection yet; the first call does."""
-        self._url = settings.rest_url
-        self._apikey = settings.publishable_key
-        self._secret_key = settings.secret_key or ""
-        self._http = Wire(settings.rest_url)
+        self._settings = settings
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(RPC_TIMEOUT, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(
+                max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEPT_SECONDS
+            ),
+            # A cookie that came with one caller's answer is not sent with another caller's call.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
 
     def call(self, token: str, function: str, parameters: dict[str, Any]) -> list[Row]:
         """Call a function as a token's person and return its rows, or raise its refusal.
@@ -54,39 +65,44 @@ class Supabase:
         504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that
         the database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
         """
-        headers = {"apikey": self._apikey, "Authorization": f"Bearer {token}"}
-        return self._call(headers, function, parameters)
+        # A client for each call, because its headers hold the caller's token. It is never closed,
+        # because that would close the pool, which all calls share.
+        client = SyncPostgrestClient(
+            self._settings.rest_url,
+            headers={
+                "apikey": self._settings.publishable_key,
+                "Authorization": f"Bearer {token}",
+            },
+            http_client=self._http,
+            retry_enabled=False,
+        )
+        return _call(client, function, parameters)
 
     def call_as_server(self, function: str, parameters: dict[str, Any]) -> list[Row]:
-        """Call a function with the installation's secret key; refuses as call does.
+        """Call a function with the installation's secret key; refuses as call does."""
+        return _call(self._server, function, parameters)
 
-        A key of today (sb_secret_...) is no token: Supabase turns the apikey into the role. An
-        older one is a token, for Supabase and a bare PostgREST alike.
-        """
-        headers = {"apikey": self._secret_key}
-        if not self._secret_key.startswith("sb_"):
-            headers["Authorization"] = f"Bearer {self._secret_key}"
-        return self._call(headers, function, parameters)
-
-    def _call(
-        self, headers: dict[str, str], function: str, parameters: dict[str, Any]
-    ) -> list[Row]:
-        # A client per call over the shared pool: its headers are this caller's alone. Never closed,
-        # for that would close the pool.
-        client = SyncPostgrestClient(
-            self._url, headers=headers, http_client=self._http, retry_enabled=False
+    @cached_property
+    def _server(self) -> SyncPostgrestClient:
+        """The client with the secret key: one for the process, made by its first call."""
+        key = self._settings.secret_key or ""
+        client = create_client(
+            self._settings.supabase_url,
+            key,
+            ClientOptions(
+                httpx_client=self._http,
+                postgrest_client_retry=False,
+                auto_refresh_token=False,
+                persist_session=False,
+            ),
         )
-        try:
-            with metrics.CALLS.track_inprogress():
-                return cast(list[Row], client.rpc(function, parameters).execute().data)
-        except APIError as error:
-            raise _refusal(function, error) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            _log.warning("%s: cannot reach Supabase: %s", function, type(error).__name__)
-            raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
-            raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
+        client.rest_url = URL(self._settings.rest_url)
+        rest = client.postgrest
+        if key.startswith("sb_"):
+            # Such a key is no token. Supabase wants it as the apikey alone, and PostgREST refuses
+            # it as a token; supabase-py sends every key as both.
+            del rest.headers["Authorization"]
+        return rest
 
     def check(self) -> dict[str, str]:
         """Say whether Supabase, its Postgres and our functions there answer.
@@ -98,9 +114,9 @@ class Supabase:
         try:
             answer = self._http.request(
                 "POST",
-                f"{self._url}/rpc/get_credits",
-                headers=httpx.Headers({"apikey": self._apikey, "Content-Type": "application/json"}),
-                content=b"{}",
+                f"{self._settings.rest_url}/rpc/get_credits",
+                headers={"apikey": self._settings.publishable_key},
+                json={},
             )
             code = str(answer.json().get("code"))
         except (httpx.HTTPError, ValueError, AttributeError):
@@ -115,7 +131,7 @@ class Supabase:
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give the application its door to Postgres."""
+    """Give the application its way to Postgres."""
     app.extensions["supabase"] = Supabase(settings)
 
 
@@ -140,6 +156,24 @@ def call_as_server(function: str, **parameters: Any) -> list[Row]:
 def take(session: Row) -> Row:
     """Take out of an act's row what stands beside the session itself, and return that."""
     return {name: session.pop(name) for name in _BESIDE}
+
+
+def _call(client: SyncPostgrestClient, function: str, parameters: dict[str, Any]) -> list[Row]:
+    try:
+        with metrics.CALLS.track_inprogress():
+            rows = client.rpc(function, parameters).execute().data
+    except APIError as error:
+        raise _refusal(function, error) from error
+    except _NOT_SENT as error:
+        _log.warning("%s: cannot reach Supabase: %s", function, type(error).__name__)
+        raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
+        raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
+    if isinstance(rows, str):  # what postgrest makes of an answer that is not JSON
+        _log.warning("%s: no JSON from Supabase", function)
+        raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
+    return cast(list[Row], rows)
 
 
 def _refusal(function: str, error: APIError) -> Refusal:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import jwt
 import pytest
 from werkzeug.test import TestResponse
@@ -18,6 +19,7 @@ from scripts.local import free_port
 from tests import actors
 from tests.actors import Connection, Person, give_credits, row
 from tests.api.conftest import SECRET, Api, assert_refused
+from tests.api.test_doctor import answering
 from tests.api.test_upstream import a_server_that_says, http
 
 PATH = "/api/daily/webhook"
@@ -302,7 +304,7 @@ def test_a_key_that_is_not_the_servers_is_our_fault_and_logged_without_the_key(
         ("older.jwt.key", {"apikey": "older.jwt.key", "authorization": "Bearer older.jwt.key"}),
     ],
 )
-def test_a_key_of_today_is_the_apikey_alone_and_an_older_one_is_a_token_too(
+def test_a_key_of_today_is_sent_as_the_apikey_alone_and_an_older_one_as_a_token_too(
     hook_settings: Settings, key: str, headers: dict[str, str | None]
 ) -> None:
     heard: list[bytes] = []
@@ -313,3 +315,23 @@ def test_a_key_of_today_is_the_apikey_alone_and_an_older_one_is_a_token_too(
     lines = [line.partition(": ") for line in heard[0].decode().split("\r\n")]
     sent = {name.lower(): value for name, _, value in lines}
     assert {name: sent.get(name) for name in headers} == headers
+
+
+def test_an_event_is_recorded_with_a_key_of_today_behind_supabases_gateway(
+    hook_settings: Settings, db: Connection, session: dict[str, Any]
+) -> None:
+    def gateway(method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+        """Give a call with the secret key, and without a token, the server's role."""
+        sent = {name.lower(): value for name, value in headers.items()}
+        if sent["apikey"] == "sb_secret_new":
+            sent.setdefault("authorization", f"Bearer {hook_settings.secret_key}")
+        url = hook_settings.rest_url + path
+        answer = httpx.request(method, url, headers=sent, content=body, timeout=5)
+        return answer.status_code, {"Content-Type": "application/json"}, answer.content
+
+    with answering(gateway) as url:
+        for key, status in [("sb_secret_new", 200), ("sb_secret_other", 503)]:
+            api = Api(replace(hook_settings, rest_url=url, secret_key=key))
+            assert post(api, told("meeting.started", session)).status_code == status
+
+    assert kept(db, session) == ["meeting.started"]

@@ -10,37 +10,40 @@ from urllib.parse import urlsplit
 from dotenv import load_dotenv
 from limits import parse_many
 
-# Every outgoing call has a bound, in seconds.
-CONNECT_TIMEOUT = 2.0  # to reach Supabase
-RPC_TIMEOUT = 10.0  # for Supabase to answer one call
-KEPT_CONNECTIONS = 16  # to Supabase, that wait for their next call, at most
-KEPT_SECONDS = 20.0  # for which one waits: PostgREST closes it after 30 to 60
-JWKS_TIMEOUT = 3.0  # in all, to fetch the project's public keys
-LIMITS_TIMEOUT = 0.25  # for the rate limits' shared counters, each way
-ROOM_TIMEOUT = 3.0  # all that one request may spend on the video provider
+# How many seconds each outgoing call may take.
+CONNECT_TIMEOUT = 2.0  # to open a connection to Supabase
+RPC_TIMEOUT = 10.0  # for Supabase's answer to one call
+JWKS_TIMEOUT = 3.0  # for the whole fetch of the project's public keys
+LIMITS_TIMEOUT = 0.25  # to connect to the rate limits' Redis, and for its answer
+ROOM_TIMEOUT = 3.0  # for all calls to the video provider in one request
+
+# Connections to Supabase that wait for their next call: how many, and for how many seconds.
+# PostgREST closes such a connection after 30 to 60.
+KEPT_CONNECTIONS = 16
+KEPT_SECONDS = 20.0
 
 MAX_BODY_BYTES = 64 * 1024
-DEFAULT_RATE_LIMIT = "1200/minute"  # of one caller, in one worker: a person needs a few
+DEFAULT_RATE_LIMIT = "1200/minute"  # for each caller, in each worker; a person needs a few
 
 _OLDER_NAMES = {
     "SUPABASE_PUBLISHABLE_KEY": "SUPABASE_ANON_KEY",
     "SUPABASE_SECRET_KEY": "SUPABASE_SERVICE_ROLE_KEY",
 }
 
-# As a browser writes it: in small letters, without a path, and without the scheme's own port.
+# An origin as a browser sends it: small letters, no path, and no port if it is the scheme's own.
 _ORIGIN = re.compile(
     r"(http(?!.*:80$)|https(?!.*:443$))://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?"
 )
-_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # what RFC 6265 lets one be called
+_COOKIE_NAME = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)  # a cookie's name, by RFC 6265
 
 
 class ConfigurationError(Exception):
-    """The environment does not describe a working API; the message lists everything wrong."""
+    """The environment does not describe a working API; the message lists all mistakes."""
 
 
 @dataclass(frozen=True)
 class CookieSettings:
-    """Which cookie says who somebody is."""
+    """The cookie that stands in for a token."""
 
     kind: str
     name: str
@@ -50,7 +53,7 @@ class CookieSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment said; .env.example documents every variable."""
+    """All settings of the API; .env.example documents the variables that they come from."""
 
     supabase_url: str
     rest_url: str
@@ -77,12 +80,15 @@ class Settings:
     cookies: CookieSettings | None
 
     def __repr__(self) -> str:
-        """Name no secret, so that a logged Settings gives nothing away."""
+        """Show no secret, because a log may show this."""
         return f"Settings(supabase_url={self.supabase_url!r}, video={self.video_provider!r})"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the environment (and .env beneath it), or raise one ConfigurationError for all of it."""
+    """Read the settings; raise one ConfigurationError that lists all mistakes.
+
+    A variable that the environment lacks is looked for in .env.
+    """
     if environ is None:
         load_dotenv()
         environ = os.environ
@@ -255,7 +261,7 @@ def _allowed_origins(env: _Environment) -> tuple[str, ...]:
 
 
 def _cookies(env: _Environment, supabase_url: str, jwt_secret: str | None) -> CookieSettings | None:
-    """Read which cookie stands in for a token; None where none does."""
+    """Return the cookie that stands in for a token; None if cookies are off."""
     kind = env.value("COOKIE_AUTH")
     if kind is None:
         return None

@@ -1,4 +1,4 @@
-"""The only way to Postgres: one function call by PostgREST, as the caller, over one pool."""
+"""The only way to Postgres: calls one of its functions through PostgREST, as the caller."""
 
 import json
 import logging
@@ -32,8 +32,9 @@ _BESIDE = (
     "room",
 )
 
-# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement,
-# or a connection to Postgres that broke: PostgREST's PGRST001 (503), or no code at all (400).
+# With these codes the transaction may have been committed: a gateway's statuses, a cancelled
+# statement (57014), a Postgres that shut down (57P...), and a broken connection to Postgres, for
+# which PostgREST answers PGRST001 (503) or an empty code (400).
 _CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001", ""}
 
 # Failures before the call itself was sent.
@@ -44,10 +45,10 @@ _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is sa
 
 
 class Supabase:
-    """Calls database functions; one pool of connections for all callers of this worker."""
+    """Calls database functions, over one pool of connections for all callers of this worker."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open no connection yet; the first call does."""
+        """Open no connection; the first call opens one."""
         self._settings = settings
         self._http = httpx.Client(
             timeout=httpx.Timeout(RPC_TIMEOUT, connect=CONNECT_TIMEOUT),
@@ -63,7 +64,7 @@ class Supabase:
 
         Refusals beside the function's own: 503 UPSTREAM_UNAVAILABLE (nothing was done),
         504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that
-        the database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
+        the database cannot read), 401 AUTHENTICATION_ERROR (the token expired on the way).
         """
         # A client for each call, because its headers hold the caller's token. It is never closed,
         # because that would close the pool, which all calls share.
@@ -105,12 +106,12 @@ class Supabase:
         return rest
 
     def check(self) -> dict[str, str]:
-        """Say whether Supabase, its Postgres and our functions there answer.
+        """Return whether Supabase, its Postgres and our functions there answer.
 
-        Asked is a function that nobody may call without a token: its refusal comes from Postgres.
-        (Supabase answers for its REST API's root without asking Postgres.)
+        Calls a function without the token that it needs: the refusal comes from Postgres. (The
+        address of the REST API itself would not do: Supabase answers there without Postgres.)
         """
-        found = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
+        parts = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
         try:
             answer = self._http.request(
                 "POST",
@@ -120,14 +121,14 @@ class Supabase:
             )
             code = str(answer.json().get("code"))
         except (httpx.HTTPError, ValueError, AttributeError):
-            return {**found, "supabase": "away"}
+            return {**parts, "supabase": "away"}
         if answer.status_code >= 500:
-            return {**found, "postgres": "away"}
+            return {**parts, "postgres": "away"}
         if code == "PGRST202":
-            return {**found, "postgres": "ok", "functions": "missing"}
-        if code in ("42501", "PGRST302"):  # refused by Postgres; or asked for a token at once
-            return {**found, "postgres": "ok", "functions": "ok"}
-        return {**found, "supabase": f"answers {answer.status_code}"}
+            return {**parts, "postgres": "ok", "functions": "missing"}
+        if code in ("42501", "PGRST302"):  # Postgres, or PostgREST for it, refused a missing token
+            return {**parts, "postgres": "ok", "functions": "ok"}
+        return {**parts, "supabase": f"answers {answer.status_code}"}
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -177,7 +178,7 @@ def _call(client: SyncPostgrestClient, function: str, parameters: dict[str, Any]
 
 
 def _refusal(function: str, error: APIError) -> Refusal:
-    """Turn what PostgREST said into a refusal: a function's own words pass, nobody else's do."""
+    """Turn PostgREST's error into a refusal; only our own functions' words are passed on."""
     code = str(error.code)
     if code.startswith("PT") and code[2:].isdigit():
         return Refusal(int(code[2:]), error.hint or "", error.message or "", _json(error.details))

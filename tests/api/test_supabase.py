@@ -23,19 +23,19 @@ from api.config import load_settings
 from api.serving.errors import Refusal
 from api.supabase import Row, Supabase
 from scripts.local import free_port
-from tests.api.test_upstream import a_server_that_says, http
+from tests.api.test_upstream import http, server_with_reply
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"
 
 
 @dataclass
 class Server:
-    """Answers every request with these bytes; remembers what it heard, by connection."""
+    """Answers every request with these bytes; keeps the requests, by connection."""
 
     url: str
     reply: bytes = GOOD
-    hangs_up: bool = False  # after an answer, without a word
-    heard: list[list[bytes]] = field(default_factory=list)
+    hangs_up: bool = False  # after an answer, without notice
+    connections: list[list[bytes]] = field(default_factory=list)
     hung_up: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
 
@@ -46,13 +46,13 @@ def a_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
         server = Server(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
 
         def serve(line: socket.socket) -> None:
-            heard: list[bytes] = []
-            server.heard.append(heard)
+            requests: list[bytes] = []
+            server.connections.append(requests)
             with line:
                 while request := line.recv(65536):
                     while not request.endswith(b"}"):
                         request += line.recv(65536)
-                    heard.append(request)
+                    requests.append(request)
                     line.sendall(server.reply)
                     if server.hangs_up:
                         break
@@ -77,7 +77,7 @@ Call = Callable[[Supabase], list[Row]]
 
 
 def supabase_at(url: str) -> Supabase:
-    """Return the calls to an address, with the API's own timeouts and limits."""
+    """Return the API's way to a Supabase at this address."""
     settings = load_settings(
         {
             "SUPABASE_URL": "https://project.supabase.test",
@@ -100,7 +100,7 @@ def call_as_server(calls: Supabase) -> list[Row]:
 
 
 def refusal_of(calls: Supabase, caller: Call = call) -> tuple[int, str]:
-    """Call, and return the refusal that it has to raise."""
+    """Call, and return the refusal that this raises."""
     with pytest.raises(Refusal) as refused:
         caller(calls)
     return refused.value.status, refused.value.code
@@ -111,23 +111,23 @@ UNKNOWN = (504, "OUTCOME_UNKNOWN")
 BOTH_CALLERS = pytest.mark.parametrize("caller", [call, call_as_server])
 
 
-def test_all_calls_one_after_another_share_a_connection() -> None:
+def test_calls_one_after_another_share_a_connection() -> None:
     with a_server() as server:
         calls = supabase_at(server.url)
         assert [caller(calls) for caller in (call, call_as_server, call)] == [[], [], []]
-        [requests] = server.heard
+        [requests] = server.connections
         assert len(requests) == 3
         assert all(request.startswith(b"POST /rpc/x HTTP/1.1\r\n") for request in requests)
 
 
-def test_a_connection_that_was_closed_meanwhile_is_not_used_again() -> None:
+def test_a_connection_that_supabase_closed_is_not_used_again() -> None:
     with a_server() as server:
         server.hangs_up = True
         calls = supabase_at(server.url)
         for _ in range(3):
             assert call(calls) == []
             server.hung_up.acquire(timeout=5)
-        assert [len(requests) for requests in server.heard] == [1, 1, 1]
+        assert [len(requests) for requests in server.connections] == [1, 1, 1]
 
 
 @BOTH_CALLERS
@@ -136,23 +136,23 @@ def test_a_call_whose_connection_broke_is_not_sent_again(reply: bytes, caller: C
     with a_server() as server:
         server.reply, server.hangs_up = reply, True
         assert refusal_of(supabase_at(server.url), caller) == UNKNOWN
-        assert [len(requests) for requests in server.heard] == [1]
+        assert [len(requests) for requests in server.connections] == [1]
 
 
 @BOTH_CALLERS
-def test_a_call_that_was_refused_for_now_is_not_sent_again(caller: Call) -> None:
+def test_a_call_that_is_answered_with_503_is_not_sent_again(caller: Call) -> None:
     with a_server() as server:
         server.reply = b"HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n" + b'{"code": "PGRST002"} '
         assert refusal_of(supabase_at(server.url), caller) == AWAY
-        assert [len(requests) for requests in server.heard] == [1]
+        assert [len(requests) for requests in server.connections] == [1]
 
 
-def test_a_call_that_is_sent_elsewhere_is_not_sent_there() -> None:
+def test_a_redirect_is_not_followed() -> None:
     with a_server() as server, a_server() as elsewhere:
         there = elsewhere.url.encode()
         server.reply = b"HTTP/1.1 307 X\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n" % there
         assert refusal_of(supabase_at(server.url)) == AWAY
-        assert elsewhere.heard == []
+        assert elsewhere.connections == []
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"[{"])
@@ -163,7 +163,7 @@ def test_an_answer_that_is_not_json_leaves_the_outcome_unknown(body: bytes) -> N
 
 
 @BOTH_CALLERS
-def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
+def test_a_missing_answer_leaves_the_outcome_unknown(
     monkeypatch: pytest.MonkeyPatch, caller: Call
 ) -> None:
     monkeypatch.setattr(supabase, "RPC_TIMEOUT", 0.2)
@@ -173,21 +173,21 @@ def test_an_answer_that_does_not_come_leaves_the_outcome_unknown(
         assert refusal_of(calls, caller) == UNKNOWN
         server.reply = GOOD
         assert caller(calls) == []  # and not on that connection
-        assert [len(requests) for requests in server.heard] == [1, 1]
+        assert [len(requests) for requests in server.connections] == [1, 1]
 
 
 @BOTH_CALLERS
-def test_a_call_to_an_address_where_nobody_listens_was_not_made(caller: Call) -> None:
+def test_a_refused_connection_means_that_nothing_was_done(caller: Call) -> None:
     assert refusal_of(supabase_at(f"http://127.0.0.1:{free_port()}"), caller) == AWAY
 
 
-def test_a_line_break_cannot_smuggle_a_header() -> None:
+def test_a_token_with_a_line_break_is_not_sent() -> None:
     with a_server() as server:
         calls = supabase_at(server.url)
         with pytest.raises(Refusal):
             calls.call("x\r\nX-Evil: 1", "x", {})
         assert call(calls) == []
-        requests = [request for line in server.heard for request in line]
+        requests = [request for requests in server.connections for request in requests]
         assert [b"X-Evil" in request for request in requests] == [False]
 
 
@@ -202,7 +202,7 @@ def test_each_of_many_calls_at_once_carries_its_own_token() -> None:
         calls = supabase_at(server.url)
         list(threads.map(call_as, range(400)))
 
-    requests = [request.decode() for line in server.heard for request in line]
+    requests = [request.decode() for requests in server.connections for request in requests]
     assert len(requests) == 400
     for request in requests:
         number = json.loads(request.partition("\r\n\r\n")[2])["p_number"]
@@ -219,22 +219,22 @@ def test_a_cookie_of_one_answer_is_not_sent_with_the_next_call() -> None:
         calls = supabase_at(server.url)
         for caller in (call, call_as_server, call):
             caller(calls)
-        requests = [request.lower() for line in server.heard for request in line]
+        requests = [request.lower() for requests in server.connections for request in requests]
         assert [b"cookie" in request for request in requests] == [False] * 3
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused_before_anything_is_said(
+def test_nothing_is_sent_to_a_server_with_an_unknown_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certificate, tls = a_certificate(tmp_path)
     with a_server(tls) as server:
         assert refusal_of(supabase_at(server.url)) == AWAY
-        assert server.heard == []
+        assert server.connections == []
 
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         calls = supabase_at(server.url)
         assert [call(calls) for _ in range(2)] == [[], []]
-        assert [len(requests) for requests in server.heard] == [2]
+        assert [len(requests) for requests in server.connections] == [2]
 
 
 def test_calls_go_through_the_proxy_that_the_environment_names(
@@ -246,20 +246,20 @@ def test_calls_go_through_the_proxy_that_the_environment_names(
         monkeypatch.delenv("no_proxy", raising=False)
         calls = supabase_at("http://supabase.test")
         assert [caller(calls) for caller in (call, call_as_server)] == [[], []]
-        requests = [request for line in proxy.heard for request in line]
+        requests = [request for requests in proxy.connections for request in requests]
         starts = [request.partition(b"\r\n")[0] for request in requests]
         assert starts == [b"POST http://supabase.test/rpc/x HTTP/1.1"] * 2
 
         with a_server() as server:
             monkeypatch.setenv("NO_PROXY", "127.0.0.1")
             assert call(supabase_at(server.url)) == []
-            assert [len(requests) for requests in server.heard] == [1]
+            assert [len(requests) for requests in server.connections] == [1]
 
 
-def test_a_call_that_the_proxy_does_not_let_through_was_not_made(
+def test_a_proxys_refusal_means_that_nothing_was_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with a_server_that_says(http("403 No", "")) as proxy:
+    with server_with_reply(http("403 No", "")) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.delenv("no_proxy", raising=False)
@@ -267,7 +267,7 @@ def test_a_call_that_the_proxy_does_not_let_through_was_not_made(
 
 
 def a_certificate(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """Make a certificate for 127.0.0.1 that vouches for itself, and a server's side of it."""
+    """Make a self-signed certificate for 127.0.0.1, and a server's TLS context with it."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,18 +1,21 @@
-"""The only door to Postgres: one function call by PostgREST, as the caller, over one pool."""
+"""The only way to Postgres: calls one of its functions through PostgREST, as the caller."""
 
 import json
 import logging
+from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, cast
 
 import httpx
 from flask import Flask, current_app, g
 from postgrest import SyncPostgrestClient
 from postgrest.exceptions import APIError
+from supabase import ClientOptions, create_client
+from yarl import URL
 
-from api.config import Settings
+from api.config import CONNECT_TIMEOUT, KEPT_CONNECTIONS, KEPT_SECONDS, RPC_TIMEOUT, Settings
 from api.serving import metrics
 from api.serving.errors import Refusal
-from api.wire import Wire
 
 _log = logging.getLogger(__name__)
 
@@ -29,93 +32,107 @@ _BESIDE = (
     "room",
 )
 
-# The answer to a commit may be among what was lost: by a gateway's status, a canceled statement,
-# or a connection to Postgres that broke: PostgREST's PGRST001 (503), or no code at all (400).
+# With these codes the transaction may have been committed: a gateway's statuses, a cancelled
+# statement (57014), a Postgres that shut down (57P...), and a broken connection to Postgres, for
+# which PostgREST answers PGRST001 (503) or an empty code (400).
 _CUT_OFF = {"500", "502", "504", "57014", "57P01", "57P02", "57P05", "PGRST001", ""}
+
+# Failures before the call itself was sent.
+_NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 _AWAY = "The service is not available right now. Please try again"
 _UNKNOWN = "The answer did not arrive in time. Please try again: repeating is safe"
 
 
 class Supabase:
-    """Calls database functions; one pool of connections for all callers of this worker."""
+    """Calls database functions, over one pool of connections for all callers of this worker."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open no connection yet; the first call does."""
-        self._url = settings.rest_url
-        self._apikey = settings.publishable_key
-        self._secret_key = settings.secret_key or ""
-        self._http = Wire(settings.rest_url)
+        """Open no connection; the first call opens one."""
+        self._settings = settings
+        self._http = httpx.Client(
+            timeout=httpx.Timeout(RPC_TIMEOUT, connect=CONNECT_TIMEOUT),
+            limits=httpx.Limits(
+                max_keepalive_connections=KEPT_CONNECTIONS, keepalive_expiry=KEPT_SECONDS
+            ),
+            # A cookie that came with one caller's answer is not sent with another caller's call.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+        )
 
     def call(self, token: str, function: str, parameters: dict[str, Any]) -> list[Row]:
         """Call a function as a token's person and return its rows, or raise its refusal.
 
         Refusals beside the function's own: 503 UPSTREAM_UNAVAILABLE (nothing was done),
         504 OUTCOME_UNKNOWN (it may have been done: repeat it), 400 VALIDATION_ERROR (a value that
-        the database cannot read), 401 AUTHENTICATION_ERROR (the token ended on the way).
+        the database cannot read), 401 AUTHENTICATION_ERROR (the token expired on the way).
         """
-        headers = {"apikey": self._apikey, "Authorization": f"Bearer {token}"}
-        return self._call(headers, function, parameters)
+        # A client for each call, because its headers hold the caller's token. It is never closed,
+        # because that would close the pool, which all calls share.
+        client = SyncPostgrestClient(
+            self._settings.rest_url,
+            headers={
+                "apikey": self._settings.publishable_key,
+                "Authorization": f"Bearer {token}",
+            },
+            http_client=self._http,
+            retry_enabled=False,
+        )
+        return _call(client, function, parameters)
 
     def call_as_server(self, function: str, parameters: dict[str, Any]) -> list[Row]:
-        """Call a function with the installation's secret key; refuses as call does.
+        """Call a function with the installation's secret key; refuses as call does."""
+        return _call(self._server, function, parameters)
 
-        A key of today (sb_secret_...) is no token: Supabase turns the apikey into the role. An
-        older one is a token, for Supabase and a bare PostgREST alike.
-        """
-        headers = {"apikey": self._secret_key}
-        if not self._secret_key.startswith("sb_"):
-            headers["Authorization"] = f"Bearer {self._secret_key}"
-        return self._call(headers, function, parameters)
-
-    def _call(
-        self, headers: dict[str, str], function: str, parameters: dict[str, Any]
-    ) -> list[Row]:
-        # A client per call over the shared pool: its headers are this caller's alone. Never closed,
-        # for that would close the pool.
-        client = SyncPostgrestClient(
-            self._url, headers=headers, http_client=self._http, retry_enabled=False
+    @cached_property
+    def _server(self) -> SyncPostgrestClient:
+        """The client with the secret key: one for the process, made by its first call."""
+        key = self._settings.secret_key or ""
+        client = create_client(
+            self._settings.supabase_url,
+            key,
+            ClientOptions(
+                httpx_client=self._http,
+                postgrest_client_retry=False,
+                auto_refresh_token=False,
+                persist_session=False,
+            ),
         )
-        try:
-            with metrics.CALLS.track_inprogress():
-                return cast(list[Row], client.rpc(function, parameters).execute().data)
-        except APIError as error:
-            raise _refusal(function, error) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
-            _log.warning("%s: cannot reach Supabase: %s", function, type(error).__name__)
-            raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
-        except (httpx.TransportError, httpx.DecodingError) as error:
-            _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
-            raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
+        client.rest_url = URL(self._settings.rest_url)
+        rest = client.postgrest
+        if key.startswith("sb_"):
+            # Such a key is no token. Supabase wants it as the apikey alone, and PostgREST refuses
+            # it as a token; supabase-py sends every key as both.
+            del rest.headers["Authorization"]
+        return rest
 
     def check(self) -> dict[str, str]:
-        """Say whether Supabase, its Postgres and our functions there answer.
+        """Return whether Supabase, its Postgres and our functions there answer.
 
-        Asked is a function that nobody may call without a token: its refusal comes from Postgres.
-        (Supabase answers for its REST API's root without asking Postgres.)
+        Calls a function without the token that it needs: the refusal comes from Postgres. (The
+        address of the REST API itself would not do: Supabase answers there without Postgres.)
         """
-        found = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
+        parts = {"supabase": "ok", "postgres": "unknown", "functions": "unknown"}
         try:
             answer = self._http.request(
                 "POST",
-                f"{self._url}/rpc/get_credits",
-                headers=httpx.Headers({"apikey": self._apikey, "Content-Type": "application/json"}),
-                content=b"{}",
+                f"{self._settings.rest_url}/rpc/get_credits",
+                headers={"apikey": self._settings.publishable_key},
+                json={},
             )
             code = str(answer.json().get("code"))
         except (httpx.HTTPError, ValueError, AttributeError):
-            return {**found, "supabase": "away"}
+            return {**parts, "supabase": "away"}
         if answer.status_code >= 500:
-            return {**found, "postgres": "away"}
+            return {**parts, "postgres": "away"}
         if code == "PGRST202":
-            return {**found, "postgres": "ok", "functions": "missing"}
-        if code in ("42501", "PGRST302"):  # refused by Postgres; or asked for a token at once
-            return {**found, "postgres": "ok", "functions": "ok"}
-        return {**found, "supabase": f"answers {answer.status_code}"}
+            return {**parts, "postgres": "ok", "functions": "missing"}
+        if code in ("42501", "PGRST302"):  # Postgres, or PostgREST for it, refused a missing token
+            return {**parts, "postgres": "ok", "functions": "ok"}
+        return {**parts, "supabase": f"answers {answer.status_code}"}
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give the application its door to Postgres."""
+    """Give the application its way to Postgres."""
     app.extensions["supabase"] = Supabase(settings)
 
 
@@ -142,8 +159,26 @@ def take(session: Row) -> Row:
     return {name: session.pop(name) for name in _BESIDE}
 
 
+def _call(client: SyncPostgrestClient, function: str, parameters: dict[str, Any]) -> list[Row]:
+    try:
+        with metrics.CALLS.track_inprogress():
+            rows = client.rpc(function, parameters).execute().data
+    except APIError as error:
+        raise _refusal(function, error) from error
+    except _NOT_SENT as error:
+        _log.warning("%s: cannot reach Supabase: %s", function, type(error).__name__)
+        raise Refusal(503, "UPSTREAM_UNAVAILABLE", _AWAY) from error
+    except (httpx.TransportError, httpx.DecodingError) as error:
+        _log.warning("%s: no answer from Supabase: %s", function, type(error).__name__)
+        raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN) from error
+    if isinstance(rows, str):  # what postgrest makes of an answer that is not JSON
+        _log.warning("%s: no JSON from Supabase", function)
+        raise Refusal(504, "OUTCOME_UNKNOWN", _UNKNOWN)
+    return cast(list[Row], rows)
+
+
 def _refusal(function: str, error: APIError) -> Refusal:
-    """Turn what PostgREST said into a refusal: a function's own words pass, nobody else's do."""
+    """Turn PostgREST's error into a refusal; only our own functions' words are passed on."""
     code = str(error.code)
     if code.startswith("PT") and code[2:].isdigit():
         return Refusal(int(code[2:]), error.hint or "", error.message or "", _json(error.details))

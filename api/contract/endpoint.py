@@ -1,4 +1,4 @@
-"""How a route reads its request and answers: what it declares here, the contract shows."""
+"""What a route declares for the contract, and how it reads its request and answers."""
 
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -12,12 +12,12 @@ from api.serving.errors import Refusal, not_json
 
 
 class Fields(BaseModel):
-    """What a request says; every field is known, and nothing is guessed at."""
+    """The fields of a request; an unknown field, or another type of JSON, is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     def parameters(self) -> dict[str, Any]:
-        """Return the fields given, as a function's parameters; the function fills the others."""
+        """Return the fields that were sent, as parameters; the function has its own defaults."""
         given = self.model_dump(mode="json", exclude_none=True)
         return {f"p_{name}": value for name, value in given.items()}
 
@@ -47,7 +47,7 @@ def answers(
 
     `refuses` names the codes of this route alone; openapi.py adds those that every route, every
     route with a body and every route with a token has. `headers` are those that the route reads.
-    A route asks for a person's token (identity.auth sees to it) unless `sign_in` says otherwise.
+    A route needs a person's token, which identity.auth checks, unless `sign_in` says otherwise.
     """
 
     def declared(view: ViewT) -> ViewT:
@@ -76,9 +76,9 @@ def takes(
 def answer(**fields: Any) -> Response:
     """Answer with the fields twice: flat for older screens, under data for newer ones.
 
-    A GET's answer has an ETag, the hash of its body, and is 304 without a body to who sends it
-    back; whoever is asking has been answered by the database first, so that one person's ETag tells
-    another nothing.
+    A GET's answer has an ETag, the hash of its body; a request that sends the same ETag gets 304
+    without a body. The database has answered that request too, as its own caller, so one person's
+    ETag tells another person nothing.
     """
     response = jsonify({"success": True, **fields, "data": fields})
     if request.method in ("GET", "HEAD"):

@@ -1,4 +1,4 @@
-"""The kinds of fields that requests are made of."""
+"""The types of a request's fields."""
 
 import re
 from datetime import date
@@ -26,19 +26,19 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _truth(value: Any) -> Any:
+def _boolean(value: Any) -> Any:
     texts = {"true": True, "false": False, "1": True, "0": False}
     return texts.get(value, value) if isinstance(value, str) else value
 
 
-def _written(value: Any) -> Any:
+def _iso_text(value: Any) -> Any:
     if not isinstance(value, str) or re.fullmatch(r"[-+]?[0-9.]+", value):
         raise ValueError("must be text in ISO 8601, not a number")
     return value
 
 
-# What a Postgres text and a Postgres integer can hold; what they may hold is the database's to say.
-# Numbers and truths may come as text, as forms send them.
+# These accept all that a Postgres text or integer can hold; the database decides what it may hold.
+# Numbers and booleans may come as text, because HTML forms send text.
 Text = Annotated[str, AfterValidator(_no_nul)]
 Integer = Annotated[
     int,
@@ -48,8 +48,8 @@ Integer = Annotated[
 ]
 Flag = Annotated[
     bool,
-    BeforeValidator(_truth),
+    BeforeValidator(_boolean),
     WithJsonSchema({"enum": [True, False, "true", "false", "1", "0"]}),
 ]
-Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_written)]
-Day = Annotated[date, Strict(False), BeforeValidator(_written)]
+Instant = Annotated[AwareDatetime, Strict(False), BeforeValidator(_iso_text)]
+Day = Annotated[date, Strict(False), BeforeValidator(_iso_text)]

@@ -1,4 +1,4 @@
-"""The HTTP contract as OpenAPI 3.1: what the routes declare, put together."""
+"""The HTTP contract as OpenAPI 3.1, made of what the routes declare."""
 
 import inspect
 import json
@@ -15,7 +15,7 @@ from api.contract.refusals import REFUSALS, refusal_example, refusal_model
 
 Json = dict[str, Any]
 
-# Of a whole model by its name, else of a field: Model.field, or field.
+# Examples of a model (Model), of one model's field (Model.field) or of a field of all (field).
 _EXAMPLES: Json = json.loads(Path(__file__).with_name("examples.json").read_text())
 
 _ABOUT = """\
@@ -30,8 +30,8 @@ _SIGN_INS = {
     "metrics": "METRICS_TOKEN.",
 }
 
-# What a route can refuse with beside the codes that it names: every route; one that asks for a
-# person's token; one of these that writes; one that reads a body; one with an id in its path.
+# The codes that a route has without naming them: every route; a route that needs a person's token;
+# such a route if it writes; a route that reads a body; a route with an id in its path.
 _ALWAYS = {"INTERNAL_ERROR"}
 _SIGNED_IN = {
     *("AUTHENTICATION_ERROR", "AUTHORIZATION_ERROR", "VALIDATION_ERROR", "RATE_LIMITED"),
@@ -59,7 +59,7 @@ class _Route:
     query: type[Query] | None
 
     def refusals(self) -> dict[str, list[str]]:
-        """Return the codes that it can refuse with, by their status, in the list's order."""
+        """Return the codes of its refusals by status, in the order of refusals.json."""
         codes = _ALWAYS | set(self.view.refuses)
         if self.view.sign_in == "token":
             codes |= _SIGNED_IN | (_WRITING if self.method == "POST" else set())
@@ -74,8 +74,8 @@ def contract(app: Flask) -> Json:
     """Return the contract of an application, the same whatever its settings are."""
     if "contract" not in app.extensions:
         app.extensions["contract"] = _document(_routes(app))
-    made: Json = app.extensions["contract"]
-    return made
+    document: Json = app.extensions["contract"]
+    return document
 
 
 def _routes(app: Flask) -> list[_Route]:
@@ -125,14 +125,15 @@ def _document(routes: list[_Route]) -> Json:
 
 
 def _schemas(routes: list[_Route], codes: list[str]) -> Json:
-    """Return pydantic's schemas of all that is said and answered, by name."""
-    said: dict[type, Any] = {}
+    """Return pydantic's schemas of all requests, answers and refusals, by name."""
+    modes: dict[type, Any] = {}
     for route in routes:
-        said |= {model: "validation" for model in (route.body, route.query) if model}
-        said |= {} if isinstance(route.view.answers, str) else {route.view.answers: "serialization"}
-    said |= {refusal_model(code): "serialization" for code in codes}
+        modes |= {model: "validation" for model in (route.body, route.query) if model}
+        if not isinstance(route.view.answers, str):
+            modes[route.view.answers] = "serialization"
+    modes |= {refusal_model(code): "serialization" for code in codes}
     _, made = TypeAdapter.json_schemas(
-        [(model.__name__, mode, TypeAdapter(model)) for model, mode in said.items()],
+        [(model.__name__, mode, TypeAdapter(model)) for model, mode in modes.items()],
         ref_template=_REF + "{model}",
     )
     schemas: Json = dict(sorted(made["$defs"].items()))
@@ -184,7 +185,7 @@ def _operation(route: _Route, schemas: Json) -> Json:
 
 
 def _parameter(name: str, field: Json) -> Json:
-    """Return a query's field as a parameter, which may be left out and is never null."""
+    """Return a query's field as a parameter, which may be missing but is never null."""
     [kind] = [kind for kind in field["anyOf"] if kind != {"type": "null"}]
     return {"name": name, "in": "query", "description": field["description"], "schema": kind}
 
@@ -204,7 +205,7 @@ def _success(model: Any, schemas: Json) -> Json:
 
 
 def _refusal(codes: list[str]) -> Json:
-    """Return the answer that is a refusal with one of these codes."""
+    """Return the response for a refusal with one of these codes."""
     refs = [{"$ref": _REF + code} for code in codes]
     made: Json = {
         "description": " ".join(f"{code}: {REFUSALS[code]['when']}." for code in codes),
@@ -214,7 +215,7 @@ def _refusal(codes: list[str]) -> Json:
 
 
 def _example(schema: Json, schemas: Json) -> Any:
-    """Make an example of a schema out of those of its fields, Model.field or field."""
+    """Return a schema's example, which is made of the examples of its fields."""
     if "$ref" in schema:
         name = schema["$ref"].removeprefix(_REF)
         if name in _EXAMPLES:

@@ -1,4 +1,4 @@
-"""Every code that a refusal can have; refusals.json says when each is, and shows one."""
+"""All codes of refusals; refusals.json says when each is answered, and has an example."""
 
 import json
 from datetime import datetime
@@ -78,7 +78,7 @@ class Assurance(Shape):
     required_aal: str
 
 
-# What each code has as its details; the others have none.
+# The type of each code's details; a code that is not here has none.
 _DETAILS: dict[str, Any] = {
     "VALIDATION_ERROR": dict[str, str] | None,
     "INSUFFICIENT_CREDITS": Shortage,
@@ -101,15 +101,15 @@ REFUSALS: dict[str, dict[str, Any]] = json.loads(
 
 
 def refusal_model(code: str) -> type[Refused]:
-    """Return the model of the answer with this code."""
+    """Return the model of the refusal with this code."""
     bases: Any = (Refused, Taken) if code == FLAT else Refused
     own: Any = {"code": (Literal[code], ...), "details": (_DETAILS.get(code), ...)}
-    made: type[Refused] = create_model(code, __base__=bases, __doc__=REFUSALS[code]["when"], **own)
-    return made
+    model: type[Refused] = create_model(code, __base__=bases, __doc__=REFUSALS[code]["when"], **own)
+    return model
 
 
 def refusal_example(code: str) -> dict[str, Any]:
-    """Return an answer with this code."""
-    said = REFUSALS[code]
-    body = {"success": False, "error": said["error"], "code": code, "details": said["details"]}
-    return body | (said["details"] if code == FLAT else {})
+    """Return an example of the refusal with this code."""
+    error, details = REFUSALS[code]["error"], REFUSALS[code]["details"]
+    body = {"success": False, "error": error, "code": code, "details": details}
+    return body | (details if code == FLAT else {})

@@ -1,4 +1,4 @@
-"""Who sent this request: carries identity, decides nothing."""
+"""Verifies the token of each request, so that calls are made as its person."""
 
 import re
 
@@ -15,7 +15,7 @@ _BEARER = re.compile(r"Bearer +([\w-]+\.[\w-]+\.[\w-]+)", re.ASCII | re.IGNORECA
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give the application its verifier, and what it asks beyond a good token."""
+    """Give the application its verifier, and the installation's further demands on a sign-in."""
     app.extensions["token_verifier"] = TokenVerifier(settings)
     app.config["COOKIES"] = cookies.reader(settings)
     app.config["REFUSE_ANONYMOUS"] = settings.refuse_anonymous
@@ -24,9 +24,9 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def _sign_in() -> None:
-    """Verify the request's token, and keep it for the calls that are made on its behalf.
+    """Verify the request's token, and keep it for the calls that are made for this request.
 
-    Where the route asks for none (`sign_in`, which it declares with its answers) nothing is done.
+    A route without `sign_in="token"` (declared with its answers) needs none.
 
     Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR (an anonymous user, where refused),
     429 RATE_LIMITED; with a cookie 403 ORIGIN_NOT_ALLOWED, 415 UNSUPPORTED_MEDIA_TYPE.
@@ -38,7 +38,8 @@ def _sign_in() -> None:
         token = _token()
         claims: Claims = current_app.extensions["token_verifier"].verify(token)
     except Refusal as refusal:
-        # By address only here: a good token's request is never refused for its neighbours' sake.
+        # Only bad tokens are counted by address: a person with a good token is not refused for what
+        # others at the same address do.
         if refusal.status == 401:
             rate_limits.count(f"address:{request.remote_addr}")
         raise
@@ -49,22 +50,22 @@ def _sign_in() -> None:
 
 
 def require_therapist_assurance() -> None:
-    """Refuse a sign-in that is weaker than THERAPIST_AAL asks for.
+    """Refuse a sign-in that is weaker than THERAPIST_AAL demands.
 
     Refusals: 403 AUTHORIZATION_ERROR.
     """
-    wanted = current_app.config["THERAPIST_AAL"]
-    if wanted is not None and g.aal != wanted:
+    level = current_app.config["THERAPIST_AAL"]
+    if level is not None and g.aal != level:
         raise Refusal(
             403,
             "AUTHORIZATION_ERROR",
             "Please confirm your second factor, then try again",
-            {"required_aal": wanted},
+            {"required_aal": level},
         )
 
 
 def _token() -> str:
-    """Return the request's token, not yet verified: the header's, if any header is there at all."""
+    """Return the request's token, not yet verified; a cookie counts only without a header."""
     header = request.headers.get("Authorization")
     if header is not None or not current_app.config["COOKIES"]:
         bearer = _BEARER.fullmatch(header or "")

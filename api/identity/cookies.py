@@ -1,4 +1,4 @@
-"""A cookie in the place of a token, off by default: Supabase's own, or a frontend's session."""
+"""Sign-in by cookie, off by default: Supabase's cookie, or the frontend's own session."""
 
 import json
 import time
@@ -13,20 +13,23 @@ from api.identity.tokens import LEEWAY_SECONDS, each_name_once, header_of
 from api.serving.errors import Refusal, not_json
 
 _PREFIX = "base64-"
-_MAX_BYTES = 16 * 1024  # of a whole cookie; the token in it has its own bound
+_MAX_BYTES = 16 * 1024  # of a whole cookie; the token in it has its own limit
 _MAX_CHUNKS = 8
-_LIFETIME_SECONDS = 120  # of a token made for one request: its call, and clocks that differ
+# How long a token lives that is made for one request: enough for its call and clocks that differ.
+_LIFETIME_SECONDS = 120
 
 
-class Cookies:
-    """Reads one kind of cookie; whatever comes out is verified like any other token."""
+class SupabaseCookies:
+    """Reads the token in the cookie of @supabase/ssr; it is verified like any other token."""
 
     def __init__(self, settings: CookieSettings) -> None:
-        """Name the cookie."""
+        """Take the cookie's name."""
         self._name = settings.name
 
     def token(self) -> str | None:
-        """Return the token of this request's cookie, None without one, or raise what is wrong.
+        """Return the token in this request's cookie, None without a cookie.
+
+        Raises ValueError, PyJWTError or another error for a cookie that it cannot read.
 
         Refusals: 403 ORIGIN_NOT_ALLOWED, 415 UNSUPPORTED_MEDIA_TYPE.
         """
@@ -35,18 +38,18 @@ class Cookies:
         parts = [self._name] if self._name in sent else [name for name in names if name in sent]
         if not parts:
             return None
-        _prove_intention()
+        _refuse_forged_write()
         if parts != [self._name] and parts != names[: len(parts)]:
             raise ValueError("a part is missing")
         if any(len(sent.getlist(name)) > 1 for name in parts):
-            raise ValueError("two of one name: a page of another host may have set one")
+            raise ValueError("two with one name: another host may have set one of them")
         cookie = "".join(sent[name] for name in parts)
         if len(cookie) > _MAX_BYTES:
             raise ValueError("too long")
         return self._read(cookie)
 
     def _read(self, cookie: str) -> str:
-        """Return the access token in a cookie of @supabase/ssr."""
+        """Return the access token in a cookie."""
         if not cookie.startswith(_PREFIX):
             raise ValueError("another encoding")
         raw = base64url_decode(cookie.removeprefix(_PREFIX))
@@ -56,20 +59,20 @@ class Cookies:
         return token
 
 
-class Sessions(Cookies):
-    """Reads a frontend's own session, signed with HS256, and makes a token of it for one call."""
+class SessionCookies(SupabaseCookies):
+    """Reads a frontend's own session, signed with HS256, and makes a token for one request."""
 
     def __init__(self, settings: CookieSettings, issuer: str, jwt_secret: str) -> None:
-        """Take the frontend's secret, and the project's to sign with."""
+        """Take the frontend's secret, and the project's secret to sign tokens with."""
         super().__init__(settings)
         self._settings = settings
         self._issuer = issuer
         self._jwt_secret = jwt_secret
 
     def _read(self, cookie: str) -> str:
-        """Exchange the session for a token that ends within minutes, and never after it.
+        """Exchange the session for a token that expires within minutes, and not after the session.
 
-        It has no assurance level: a session does not say how somebody signed in.
+        The token has no assurance level, because a session does not say how its person signed in.
         """
         header_of(cookie)
         session = jwt.decode(
@@ -94,20 +97,20 @@ class Sessions(Cookies):
         return jwt.encode(claims, self._jwt_secret, "HS256")
 
 
-def reader(settings: Settings) -> Cookies | None:
-    """Return what reads the cookies of an installation, None where none counts."""
+def reader(settings: Settings) -> SupabaseCookies | None:
+    """Return the reader of the installation's cookies, None if cookies are off."""
     if settings.cookies is None:
         return None
     if settings.cookies.kind == "supabase":
-        return Cookies(settings.cookies)
-    return Sessions(settings.cookies, settings.jwt_issuer, settings.jwt_secret or "")
+        return SupabaseCookies(settings.cookies)
+    return SessionCookies(settings.cookies, settings.jwt_issuer, settings.jwt_secret or "")
 
 
-def _prove_intention() -> None:
-    """Refuse a write that somebody else's page may have sent with this person's cookie.
+def _refuse_forged_write() -> None:
+    """Refuse a write that a page of another origin may have sent with this person's cookie.
 
-    A browser says where a request comes from, and no page can change what it says. What comes from
-    another site is refused though its origin is listed, as SameSite=Lax would have it.
+    The browser says where a request comes from, in headers that no page can change. A request from
+    another site is refused even if its origin is listed, as it would be with SameSite=Lax.
     """
     if request.method in ("GET", "HEAD"):
         return

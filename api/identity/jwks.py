@@ -1,4 +1,4 @@
-"""The project's public keys: one fetch at a time, kept ten minutes, used on while none are had."""
+"""The project's public keys: kept ten minutes, and longer while they cannot be fetched."""
 
 import json
 import logging
@@ -15,41 +15,42 @@ from api.config import JWKS_TIMEOUT
 
 _log = logging.getLogger(__name__)
 
-_LIFESPAN = 600.0  # seconds for which a set of keys is believed
-_PAUSE = 30.0  # seconds between fetches for unknown names, and after a fetch that failed
+_LIFESPAN = 600.0  # seconds until keys are fetched again
+_PAUSE = 30.0  # seconds until the next fetch for an unknown key, or after a fetch that failed
 _MAX_BYTES = 64 * 1024
 
-# What a key may be, and the one algorithm that it then verifies. A secret published by mistake
-# (oct) is none, so nobody can sign HS256 with what everybody may read.
+# The kinds of keys that count, and the one algorithm that each verifies. A shared secret (oct) that
+# is published by mistake does not count: everybody who reads it could sign tokens with it.
 _ALGORITHMS = {("EC", "P-256"): "ES256", ("RSA", None): "RS256"}
 
 
 class KeysUnavailable(Exception):
-    """No key was ever fetched, and now none can be."""
+    """There are no keys: no fetch has succeeded yet."""
 
 
 class PublicKeys:
-    """A project's key set; each key verifies one algorithm."""
+    """A project's keys; each verifies one algorithm."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
-        """Name where the keys are; the first token fetches them."""
+        """Take the keys' address; the first token makes them be fetched."""
         self._url = url
         self._clock = clock
         self._http = httpx.Client(timeout=JWKS_TIMEOUT)
-        # A socket's timeout bounds one read, not the whole answer: so the fetch runs in a thread
-        # that callers can stop waiting for. One thread, so one fetch at a time.
+        # A socket's timeout limits one read, not the whole answer. So the fetch runs in a thread
+        # that callers can stop waiting for; it is one thread, so there is one fetch at a time.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="keys")
         self._lock = Lock()
         self._keys: dict[str, jwt.PyJWK] | None = None
         self._fetch_from = 0.0  # the clock's time at which the keys are next fetched
-        self._unknown_from = 0.0  # and from when on an unknown name is a reason to do so before
-        self._flight: Future[None] | None = None
+        self._unknown_from = 0.0  # the time from which an unknown key makes them be fetched sooner
+        self._fetching: Future[None] | None = None
         self._deadline = 0.0
 
     def find(self, kid: str) -> jwt.PyJWK | None:
-        """Return the key of this name, None when the project has none such, or KeysUnavailable.
+        """Return the key with this id, None if the project has no such key.
 
-        Waits for a fetch, 3 s at most; with a known key only the caller that began it waits.
+        Raises KeysUnavailable. Waits for a fetch, 3 s at most; if the key is known, only the caller
+        that starts the fetch waits.
         """
         key = (self._keys or {}).get(kid)
         if key is None or self._clock() >= self._fetch_from:
@@ -59,29 +60,29 @@ class PublicKeys:
         return self._keys.get(kid)
 
     def ready(self) -> bool:
-        """Say whether there are keys, old ones included; fetch them where there are none."""
+        """Return whether there are keys, old ones included; fetch them if there are none."""
         if self._keys is None:
             self._wait_for_fetch(unknown=True)
         return self._keys is not None
 
     def count(self) -> int | None:
-        """Return how many keys the project has, None when none can be had."""
+        """Return how many keys the project has, None if they cannot be fetched."""
         return len(self._keys or {}) if self.ready() else None
 
     def _wait_for_fetch(self, *, unknown: bool) -> None:
         with self._lock:
-            flight, now = self._flight, self._clock()
-            if flight is None or flight.done():
+            fetching, now = self._fetching, self._clock()
+            if fetching is None or fetching.done():
                 if self._keys is not None:
                     if now < self._fetch_from and not (unknown and now >= self._unknown_from):
                         return
                     self._unknown_from = now + _PAUSE
-                self._fetch_from = now + _PAUSE  # unless it brings keys
+                self._fetch_from = now + _PAUSE  # if this fetch fails
                 self._deadline = time.monotonic() + JWKS_TIMEOUT
-                flight = self._flight = self._thread.submit(self._fetch, self._deadline)
+                fetching = self._fetching = self._thread.submit(self._fetch, self._deadline)
             elif not unknown:
                 return
-        wait([flight], max(0.0, self._deadline - time.monotonic()))
+        wait([fetching], max(0.0, self._deadline - time.monotonic()))
 
     def _fetch(self, deadline: float) -> None:
         raw = b""
@@ -93,7 +94,7 @@ class PublicKeys:
                     if len(raw) > _MAX_BYTES or time.monotonic() > deadline:
                         raise TimeoutError
             keys = dict(filter(None, map(_key, json.loads(raw)["keys"])))
-        except Exception as error:  # whatever it was: the keys at hand are used on
+        except Exception as error:  # whatever went wrong: the old keys stay in use
             _log.warning("public keys: %s", type(error).__name__)
             return
         if not keys:
@@ -102,7 +103,7 @@ class PublicKeys:
 
 
 def _key(published: dict[str, Any]) -> tuple[str, jwt.PyJWK] | None:
-    """Return a key with its name, None for one that is not for verifying tokens."""
+    """Return a key with its id, None if it is not for verifying tokens."""
     algorithm = _ALGORITHMS.get((published.get("kty", ""), published.get("crv")))
     kid = published.get("kid")
     if algorithm is None or not isinstance(kid, str):

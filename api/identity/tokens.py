@@ -1,4 +1,4 @@
-"""What a token must say to be somebody's, and who signed it: 401 for all that is in doubt."""
+"""Verifies access tokens: signature, algorithm and every claim; 401 for a token in doubt."""
 
 import json
 import time
@@ -14,18 +14,18 @@ from api.identity.jwks import KeysUnavailable, PublicKeys
 from api.serving.errors import Refusal
 
 _MAX_TOKEN_BYTES = 8 * 1024
-_REMEMBERED = 2048  # verified tokens, those used last
+_REMEMBERED = 2048  # verified tokens; the one that was not used for longest is forgotten
 LEEWAY_SECONDS = 10
 _ASYMMETRIC = ["ES256", "RS256"]
 
-# A header that brings its own key, or asks for rules of its own, is nobody's whom we know.
+# A token whose header has one of these is refused: they bring a key along, or change the rules.
 _NEVER_HONOURED = {"jwk", "jku", "x5u", "x5c", "crit", "b64", "enc", "zip"}
 
 Instant = Annotated[int, Field(ge=0, lt=2**53)]
 
 
 class Claims(BaseModel):
-    """What a signed-in person's token says; strict, where JSON and PyJWT would be lenient."""
+    """The claims of a signed-in person's token; their types are strict, which PyJWT's are not."""
 
     model_config = ConfigDict(strict=True, frozen=True)
 
@@ -44,18 +44,19 @@ class TokenVerifier:
     """Checks a Supabase access token, with the project's secret or its public keys, never both."""
 
     def __init__(self, settings: Settings) -> None:
-        """Choose the secret (HS256) when there is one, the key set (ES256, RS256) otherwise."""
+        """Choose the secret (HS256) if there is one, else the public keys (ES256, RS256)."""
         self._key_source = settings.jwt_secret or PublicKeys(settings.jwks_url)
         self._algorithms = ["HS256"] if settings.jwt_secret else _ASYMMETRIC
         self._issuer = settings.jwt_issuer
-        # By the token and its key: one that was withdrawn, or fetched anew, verifies afresh. What
-        # is in doubt raises, and is not remembered.
+        # Claims are remembered by token and key: after a key is fetched again or replaced, its
+        # tokens are verified again. A refused token raises, and is not remembered.
         self._known = lru_cache(_REMEMBERED)(self._decode)
 
     def verify(self, token: str) -> Claims:
-        """Return what the token says when it is a signed-in person's, else refuse.
+        """Return the claims of a signed-in person's token.
 
-        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (no public keys to be had).
+        Refusals: 401 AUTHENTICATION_ERROR, 503 UPSTREAM_UNAVAILABLE (the public keys cannot be
+        fetched).
         """
         if len(token) > _MAX_TOKEN_BYTES:
             raise not_signed_in()
@@ -69,12 +70,12 @@ class TokenVerifier:
             raise not_signed_in() from error
 
     def ready(self) -> bool:
-        """Say whether there are keys to verify with."""
+        """Return whether there are keys to verify with."""
         return isinstance(self._key_source, str) or self._key_source.ready()
 
     def _verify(self, token: str) -> Claims:
         claims = self._known(token, self._key(header_of(token)))
-        if time.time() >= claims.exp + LEEWAY_SECONDS:  # it may have been verified long ago
+        if time.time() >= claims.exp + LEEWAY_SECONDS:  # it may have been remembered
             raise jwt.ExpiredSignatureError
         return claims
 
@@ -95,10 +96,10 @@ class TokenVerifier:
         return Claims.model_validate(claims)
 
     def _key(self, header: dict[str, Any]) -> str | jwt.PyJWK:
-        """Choose the key by its name; PyJWT holds each to its own algorithm."""
+        """Return the key that the header names; PyJWT uses it with its own algorithm alone."""
         if isinstance(self._key_source, str):
             return self._key_source
-        # The algorithm is read first, so that a token no key could have signed fetches none.
+        # The algorithm is checked first: a token that no public key can have signed makes no fetch.
         kid = header.get("kid")
         if header.get("alg") not in _ASYMMETRIC or not isinstance(kid, str):
             raise jwt.InvalidTokenError
@@ -109,7 +110,7 @@ class TokenVerifier:
 
 
 def header_of(token: str) -> dict[str, Any]:
-    """Return a token's header, or raise ValueError or PyJWTError for one that asks for trouble."""
+    """Return a token's header; raise ValueError or PyJWTError for one that is refused."""
     header, _ = (
         json.loads(base64url_decode(part).decode(), object_pairs_hook=each_name_once)
         for part in token.split(".")[:2]
@@ -120,13 +121,13 @@ def header_of(token: str) -> dict[str, Any]:
 
 
 def each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse JSON that says one thing twice: two readers could believe two different things."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Return a JSON object's fields; refuse a name that stands twice, with two meanings."""
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
         raise ValueError("a name stands twice")
-    return found
+    return fields
 
 
 def not_signed_in() -> Refusal:
-    """Make the one answer to every bad token."""
+    """Return the refusal that every bad token gets."""
     return Refusal(401, "AUTHENTICATION_ERROR", "Please sign in")

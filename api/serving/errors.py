@@ -1,4 +1,4 @@
-"""Every failure, whoever raised it, as one JSON shape."""
+"""Answers every failure in one JSON shape."""
 
 import logging
 import traceback
@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException
 
 _log = logging.getLogger(__name__)
 
-# What the web server itself refuses, in the words of the contract.
+# The contract's codes for the errors that Flask itself raises.
 _HTTP_CODES = {
     400: "VALIDATION_ERROR",
     404: "NOT_FOUND",
@@ -17,14 +17,14 @@ _HTTP_CODES = {
     413: "PAYLOAD_TOO_LARGE",
 }
 
-FLAT = "TIME_SLOT_CONFLICT"  # older screens read its details beside the message
+FLAT = "TIME_SLOT_CONFLICT"  # its details stand beside the message too, for older screens
 
 
 class Refusal(Exception):
     """The answer is no: status for HTTP, code for programs, message for people."""
 
     def __init__(self, status: int, code: str, message: str, details: Any = None) -> None:
-        """Name the refusal; details is whatever helps the caller to do better."""
+        """Take the answer's parts; details is JSON that helps the caller to go on."""
         super().__init__(message)
         self.status = status
         self.code = code
@@ -33,7 +33,7 @@ class Refusal(Exception):
 
 
 def not_json() -> Refusal:
-    """Make the answer to a body of another kind."""
+    """Return the refusal of a body that is not JSON."""
     return Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Send JSON, as application/json")
 
 
@@ -74,7 +74,7 @@ def _http(error: HTTPException) -> Response:
 
 
 def _unexpected(error: Exception) -> Response:
-    # Where it happened and its type: an exception's own words may hold a token, a title or a note.
+    # The log gets the place and the type. An exception's message may hold a token, title or note.
     where = "".join(traceback.format_tb(error.__traceback__))
     _log.error("unexpected %s\n%s", type(error).__name__, where)
     return _shape(500, "INTERNAL_ERROR", "Something went wrong on our side")

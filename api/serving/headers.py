@@ -5,9 +5,9 @@ from flask_cors import CORS
 
 from api.config import Settings
 
-# Nothing inline, nothing from elsewhere, no markup made of strings; pictures are data in the style
-# sheet. A frame is a video room, whose address is known only when somebody joins: any over TLS,
-# without which browsers lend no camera, or on this machine.
+# For the pages: nothing inline, nothing from other servers, no HTML made of strings; pictures are
+# data in the style sheet. A frame shows a video room, whose address is known only when somebody
+# joins: so every https address is allowed (with http, browsers give no camera), and this machine.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; frame-src https: http://127.0.0.1:* http://localhost:*; "
@@ -44,7 +44,7 @@ def register(app: Flask, settings: Settings) -> None:
 
 
 def _preflight() -> Response | None:
-    """Answer OPTIONS before anybody asks for a token: browsers send none with it."""
+    """Answer OPTIONS before the token is checked, because browsers send none with it."""
     if request.method == "OPTIONS" and request.url_rule is not None:
         return current_app.make_default_options_response()
     return None
@@ -54,7 +54,7 @@ def _secure(response: Response) -> Response:
     headers = response.headers
     headers.setdefault("X-Content-Type-Options", "nosniff")
     headers.setdefault("Referrer-Policy", "no-referrer")
-    if response.is_json:  # somebody's sessions and credits: for them alone, and never a page
+    if response.is_json:  # it holds one person's data: no cache may keep it, and it is no page
         headers["Cache-Control"] = "no-store"
         headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
     if current_app.config["ALLOWED_ORIGINS"] and request.path.startswith("/api/"):

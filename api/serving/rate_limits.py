@@ -1,4 +1,4 @@
-"""How often one caller may ask: counted by the token's subject, by address before there is one."""
+"""Rate limits: requests are counted by the token's person, bad tokens by address."""
 
 import logging
 import math
@@ -14,14 +14,14 @@ from api.serving.errors import Refusal
 
 _log = logging.getLogger(__name__)
 
-_PAUSE = 10.0  # seconds for which this worker counts alone after the shared counters were away
+_PAUSE = 10.0  # seconds for which a worker counts by itself, after the shared counters failed
 
 
 class Limits:
-    """Counts in the shared storage where there is one, else in this worker's memory."""
+    """Counts in the shared storage if there is one, else in this worker's memory."""
 
     def __init__(self, settings: Settings) -> None:
-        """Read the limits; nothing is connected yet."""
+        """Read the limits; open no connection."""
         self._limits = parse_many(settings.rate_limit) if settings.rate_limit else []
         self._here = FixedWindowRateLimiter(MemoryStorage())
         self._shared = self._here
@@ -42,7 +42,7 @@ class Limits:
                 return self._count(self._shared, caller)
             except Refusal:
                 raise
-            except Exception as error:  # whatever it was: a caller is not refused for it
+            except Exception as error:  # whatever went wrong: no caller is refused for it
                 _log.warning("rate limits: shared counters are away: %s", type(error).__name__)
                 self._shared_from = time.monotonic() + _PAUSE
         return self._count(self._here, caller)

@@ -9,7 +9,7 @@ from api.video.provider import VideoProvider
 
 
 def provider(settings: Settings) -> VideoProvider:
-    """Return the installation's provider: one for the process, shared by its threads."""
+    """Return the installation's provider; all threads of the process share it."""
     return Jitsi(settings) if settings.video_provider == "jitsi" else Daily(settings)
 
 

@@ -1,9 +1,9 @@
-"""Rooms on a Jitsi server: an address is all there is to make, so that nothing here asks anybody.
+"""Rooms on a Jitsi server: only addresses and tokens are made, without a call to the server.
 
-A Jitsi room exists while somebody is in it, and whoever has its address comes in. So the address
-ends in a keyed hash of the room's name: the name follows from the session's id, which both people
-know before the approval. With an application id the server checks tokens as well, and the address
-alone opens nothing.
+A Jitsi room exists while somebody is in it, and everybody who has its address comes in. So the
+address ends in a keyed hash of the room's name. (The name alone would not be secret: it follows
+from the session's id, which both people know before the approval.) With an application id the
+server checks tokens too, and the address alone lets nobody in.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from api.video.provider import Room, Spec, VideoProvider
 
 
 class Jitsi(VideoProvider):
-    """A Jitsi server of one's own; it cannot close a room, put people out of it, or count them."""
+    """A Jitsi server; it cannot close a room, put people out of it, or count them."""
 
     def __init__(self, settings: Settings) -> None:
         self._url, self._app_id = settings.jitsi_url, settings.jitsi_app_id
@@ -26,8 +26,8 @@ class Jitsi(VideoProvider):
         return self.get(spec["name"])
 
     def get(self, name: str) -> Room:
-        hidden = self._hidden(name)
-        return Room(hidden, f"{self._url}/{hidden}", parameter="jwt")
+        secret_name = self._secret_name(name)
+        return Room(secret_name, f"{self._url}/{secret_name}", parameter="jwt")
 
     def delete(self, name: str) -> bool:  # noqa: ARG002 - there is nothing to delete
         return True
@@ -35,8 +35,8 @@ class Jitsi(VideoProvider):
     def token(self, spec: Spec) -> str:
         if not self._app_id:
             return ""
-        # The server compares room, exp and nbf; the person is for display, in strings only, and
-        # makes a moderator where a plugin such as token_affiliation reads it.
+        # The server checks room, exp and nbf. The person is shown, and is a moderator if a plugin
+        # such as token_affiliation reads it; its values must be strings.
         user = {
             "id": spec["user_id"],
             "name": spec["user_name"],
@@ -47,7 +47,7 @@ class Jitsi(VideoProvider):
             "aud": "jitsi",
             "iss": self._app_id,
             "sub": "*",
-            "room": self._hidden(spec["room_name"]),
+            "room": self._secret_name(spec["room_name"]),
             "exp": spec["expires_at"],
             "context": {"user": user},
         }
@@ -58,6 +58,6 @@ class Jitsi(VideoProvider):
     def standing(self) -> None:
         return None
 
-    def _hidden(self, name: str) -> str:
+    def _secret_name(self, name: str) -> str:
         digest = hmac.new(self._secret.encode(), f"room {name}".encode(), hashlib.sha256)
         return f"s-{digest.hexdigest()[:32]}"

@@ -1,10 +1,10 @@
-"""What a video provider does, in no provider's words: rooms, and tokens that let a person in."""
+"""What every video provider offers: rooms, and tokens that let one person in."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-Spec = Mapping[str, Any]  # what SQL says of a room or a token
+Spec = Mapping[str, Any]  # a room or a token as the database describes it
 Kind = Literal["bad_key", "quota", "bad_property", "taken", "away", "off"]
 
 _REASONS: dict[Kind, str] = {
@@ -19,7 +19,7 @@ _REASONS: dict[Kind, str] = {
 
 @dataclass(frozen=True)
 class Room:
-    """A video room; its URL takes a token as the parameter of this name."""
+    """A video room; its URL takes a token as the query parameter with this name."""
 
     name: str
     url: str
@@ -27,7 +27,7 @@ class Room:
 
 
 class RoomUnavailable(Exception):
-    """No room or token this time: `reason` is a sentence for people, `kind` a word for programs."""
+    """There is no room or token: `reason` is a sentence for people, `kind` a word for programs."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__(kind)
@@ -35,19 +35,22 @@ class RoomUnavailable(Exception):
 
 
 class VideoProvider(Protocol):
-    """What a provider does, or raises RoomUnavailable; unix seconds, and opens_at may be None."""
+    """A video provider. Each call may raise RoomUnavailable.
+
+    Times are in unix seconds; opens_at may be None.
+    """
 
     def ensure(self, spec: Spec) -> Room:
-        """Make or mend the room. Spec: name, opens_at, closes_at, max_participants."""
+        """Make the room, or correct it. Spec: name, opens_at, closes_at, max_participants."""
 
     def get(self, name: str) -> Room | None:
-        """Read the room; None when there is none of that name, or it is over."""
+        """Return the room, None if there is no such room or it has expired."""
 
     def delete(self, name: str) -> bool:
-        """Delete the room; true also when it was gone or over."""
+        """Delete the room; true too if it was already deleted or has expired."""
 
     def token(self, spec: Spec) -> str:
-        """Let a person in. Spec: room_name, user_id, user_name, is_owner, opens_at, expires_at."""
+        """Return a token. Spec: room_name, user_id, user_name, is_owner, opens_at, expires_at."""
 
     def standing(self) -> list[Spec] | None:
-        """Say what rooms there are, as ensure takes them; None if this provider keeps none."""
+        """List the rooms that exist, as ensure takes them; None if the provider keeps no rooms."""

@@ -1,4 +1,4 @@
-"""The access matrix by HTTP: what a curious user of supabase-js reaches."""
+"""The access matrix over HTTP: what a curious user of supabase-js reaches."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ CURIOUS_PEOPLE = [*sorted(OF_A_HALF), "anon", "partner", "no_sub"]
 
 @pytest.fixture(scope="module", params=[NEW, OPEN], ids=["new", "older, security off"])
 def project(request: pytest.FixtureRequest) -> Project:
-    """A kind of project: the most closed and the most open."""
+    """A project of the most closed kind, and of the most open one."""
     kind: Project = request.param
     return kind
 
@@ -31,7 +31,7 @@ def project(request: pytest.FixtureRequest) -> Project:
 def world_and_url(
     server: Server, project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[World, str]]:
-    """The pairs of people there, and a PostgREST that undoes whatever it is asked to do."""
+    """The project's people, and a PostgREST that rolls back every request."""
     yield from _served(project, server, tmp_path_factory)
 
 
@@ -43,7 +43,7 @@ def _served(
             world = access_matrix.populate(db)
         name = urlsplit(address).path.lstrip("/")
         log = tmp_path_factory.mktemp("postgrest") / "log"
-        undone = {"PGRST_DB_TX_END": "rollback"}  # every request, once it is answered
+        undone = {"PGRST_DB_TX_END": "rollback"}  # of every request, once it is answered
         rest = PostgREST(server.uri(name, "authenticator"), SECRET, log, settings=undone)
         rest.start()
         yield world, rest.url
@@ -51,14 +51,14 @@ def _served(
 
 
 def rows(project: Project) -> list[access_matrix.Row]:
-    """Return the rows that HTTP has words for; the calls once: they are the same everywhere."""
+    """Return the matrix's rows that HTTP can try; calls are the same in every project."""
     calls = access_matrix.calls() if project is NEW else []
     tables = access_matrix.tables(project.where)
     return calls + [row for row in tables if not row.what.startswith("truncate")]
 
 
 @pytest.mark.parametrize("actor", ACTORS)
-def test_every_actor_reaches_by_http_what_the_file_says(
+def test_every_actor_reaches_over_http_what_the_matrix_says(
     world_and_url: tuple[World, str], project: Project, actor: str
 ) -> None:
     world, url = world_and_url
@@ -66,7 +66,7 @@ def test_every_actor_reaches_by_http_what_the_file_says(
 
     with access_matrix.by_http(url, SECRET, world.claims(actor)) as attempt:
         for row in rows(project):
-            # One column of each kind: SQL tries them all.
+            # One column of each kind, because the tests in SQL try all columns.
             answers = access_matrix.outcome(world, actor, row.what, attempt, one_of_each=True)
             for label, answer in answers.items():
                 if answer != row.cells[actor]:
@@ -75,17 +75,17 @@ def test_every_actor_reaches_by_http_what_the_file_says(
     assert wrong == [], "\n".join(wrong)
 
 
-# Beyond the verbs: what else a curious user finds in PostgREST's address line and headers.
+# Other means of a curious user: PostgREST's query parameters and headers.
 
 
 @pytest.fixture(scope="module")
 def closed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
-    """The pairs of people in a new project, and its PostgREST."""
+    """The people of a new project, and its PostgREST."""
     yield from _served(NEW, server, tmp_path_factory)
 
 
-def asking(world: World, url: str, actor: str) -> httpx.Client:
-    """Return a client with somebody's token."""
+def client_of(world: World, url: str, actor: str) -> httpx.Client:
+    """Return an HTTP client with an actor's token."""
     claims = world.claims(actor)
     headers = {"apikey": "sb_publishable_test"}
     if actor != "anon":
@@ -98,7 +98,7 @@ THERAPIST = "therapist:users!sessions_therapist_id_fkey(*)"
 MINE = "sessions!sessions_user_id_fkey(*)"
 GIVEN = "sessions!sessions_therapist_id_fkey(*)"
 
-# Reading: nothing of a half that is not theirs may come back, however it is asked for.
+# Queries. No answer to them may contain data of the other half.
 CURIOUS = [
     "/sessions?select=*",
     "/users?select=*",
@@ -137,38 +137,36 @@ HEADERS: list[dict[str, str]] = [
 
 
 @pytest.mark.parametrize("actor", CURIOUS_PEOPLE)
-def test_however_they_ask_nobody_is_told_anything_of_somebody_elses(
-    closed: tuple[World, str], actor: str
-) -> None:
+def test_no_query_shows_another_persons_data(closed: tuple[World, str], actor: str) -> None:
     world, url = closed
     mine, _ = world.mine_and_theirs(actor)
     theirs = [half for half in world.halves.values() if half is not mine or actor not in OF_A_HALF]
-    told, seen = [], 0
+    leaks, seen = [], 0
 
-    with asking(world, url, actor) as http:
+    with client_of(world, url, actor) as http:
         for path in CURIOUS:
             for headers in HEADERS:
                 answer = http.get(path, headers=headers)
                 seen += mine.is_in(answer.text)
                 if any(half.is_in(answer.text + str(answer.headers)) for half in theirs):
-                    told.append((path, headers, answer.text))
+                    leaks.append((path, headers, answer.text))
 
-    assert told == []
+    assert leaks == []
     assert (seen > 20) == (actor in OF_A_HALF)
 
 
-def test_counting_counts_what_is_ones_own_alone(closed: tuple[World, str]) -> None:
+def test_a_count_counts_only_ones_own_rows(closed: tuple[World, str]) -> None:
     world, url = closed
-    counted = {}
+    counts = {}
 
     for actor in ("client_A", "therap_B", "partner", "no_sub", "service"):
-        with asking(world, url, actor) as http:
+        with client_of(world, url, actor) as http:
             for path in ("/sessions", "/user_credits", "/sessions?notes=like.*of*"):
                 answer = http.get(path, headers={"Prefer": "count=exact", "Range": "0-0"})
                 total = answer.headers["Content-Range"].rpartition("/")[2]
-                counted.setdefault(actor, []).append(int(total))
+                counts.setdefault(actor, []).append(int(total))
 
-    assert counted == {
+    assert counts == {
         "client_A": [3, 1, 3],
         "therap_B": [3, 0, 3],
         "partner": [0, 0, 0],
@@ -178,16 +176,16 @@ def test_counting_counts_what_is_ones_own_alone(closed: tuple[World, str]) -> No
 
 
 @pytest.mark.parametrize("actor", ["anon", "client_A", "service"])
-def test_nothing_in_our_schema_has_an_address(
+def test_nothing_in_our_schema_can_be_reached_over_http(
     closed: tuple[World, str], db: Connection, actor: str
 ) -> None:
     world, url = closed
-    there = [what.split() for what in access_matrix.privileges(db) if "." in what]
-    names = [(kind, *name.split(".")) for kind, name in there]
+    objects = [what.split() for what in access_matrix.privileges(db) if "." in what]
+    names = [(kind, *name.split(".")) for kind, name in objects]
     ours = [(kind, name) for kind, schema, name in names if schema == "session_approval"]
     entry_points = {name for _, schema, name in names if schema == "public"}
 
-    with asking(world, url, actor) as http:
+    with client_of(world, url, actor) as http:
         for kind, name in ours:
             path = f"/rpc/{name}" if kind == "function" else f"/{name}"
             for headers in ({"Accept-Profile": "session_approval"}, {}):
@@ -200,7 +198,7 @@ def test_nothing_in_our_schema_has_an_address(
     assert len(ours) > 80
 
 
-def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_more(
+def test_postgrests_description_names_only_what_the_actor_may_call(
     closed: tuple[World, str],
 ) -> None:
     world, url = closed
@@ -220,9 +218,9 @@ def test_the_description_that_postgrest_gives_names_what_one_may_call_and_no_mor
         "nobody": tables | entry_points["people"],
         "service": tables | entry_points["service"],
     }.items():
-        with asking(world, url, actor) as http:
-            described = http.get("/", headers={"Accept": "application/openapi+json"}).json()
-        assert set(described["paths"]) == expected, actor
+        with client_of(world, url, actor) as http:
+            description = http.get("/", headers={"Accept": "application/openapi+json"}).json()
+        assert set(description["paths"]) == expected, actor
 
 
 def test_a_write_that_returns_or_merges_is_refused_like_any_other(
@@ -230,20 +228,20 @@ def test_a_write_that_returns_or_merges_is_refused_like_any_other(
 ) -> None:
     world, url = closed
     mine, theirs = world.mine_and_theirs("client_A")
-    merging = {"Prefer": "resolution=merge-duplicates, return=representation, missing=default"}
+    headers = {"Prefer": "resolution=merge-duplicates, return=representation, missing=default"}
 
-    with asking(world, url, "client_A") as http:
+    with client_of(world, url, "client_A") as http:
         answers = [
             http.post(
                 "/user_credits?on_conflict=id",
                 json=[{"id": str(half.ids["lot"]), "credits_balance": 99}],
-                headers=merging,
+                headers=headers,
             )
             for half in (mine, theirs)
         ]
-        answers.append(http.put(f"/sessions?id=eq.{mine.ids['pending']}", json={}, headers=merging))
-        answers.append(http.patch("/sessions", json={"status": "scheduled"}, headers=merging))
-        answers.append(http.delete("/sessions", headers=merging))
+        answers.append(http.put(f"/sessions?id=eq.{mine.ids['pending']}", json={}, headers=headers))
+        answers.append(http.patch("/sessions", json={"status": "scheduled"}, headers=headers))
+        answers.append(http.delete("/sessions", headers=headers))
 
     for answer in answers:
         assert answer.status_code in (400, 403), answer.text
@@ -251,12 +249,12 @@ def test_a_write_that_returns_or_merges_is_refused_like_any_other(
     assert [answer.json()["code"] for answer in answers].count("42501") == 4
 
 
-def test_what_a_token_says_of_itself_beside_its_subject_changes_nothing(
+def test_other_claims_of_a_token_change_nothing(
     closed: tuple[World, str],
 ) -> None:
     world, url = closed
     _, theirs = world.mine_and_theirs("client_A")
-    boasting = {
+    false_claims = {
         "app_metadata": {"role": "service_role", "user_type": "therapist"},
         "user_metadata": {"user_type": "therapist", "sub": str(theirs.ids["client"])},
         "user_id": str(theirs.ids["client"]),
@@ -264,12 +262,12 @@ def test_what_a_token_says_of_itself_beside_its_subject_changes_nothing(
         "aal": "aal2",
         "is_super_admin": True,
     }
-    token = jwt.encode({**boasting, **world.claims("client_A")}, SECRET, "HS256")
+    token = jwt.encode({**false_claims, **world.claims("client_A")}, SECRET, "HS256")
     headers = {"Authorization": f"Bearer {token}"}
 
     with httpx.Client(base_url=url, headers=headers, timeout=30) as http:
-        listed = http.post("/rpc/list_clients", json={})
+        clients = http.post("/rpc/list_clients", json={})
         answers = [http.get(path) for path in CURIOUS]
 
-    assert (listed.status_code, listed.json()["hint"]) == (403, "AUTHORIZATION_ERROR")
+    assert (clients.status_code, clients.json()["hint"]) == (403, "AUTHORIZATION_ERROR")
     assert not any(theirs.is_in(answer.text) for answer in answers)

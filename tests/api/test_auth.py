@@ -1,4 +1,4 @@
-"""Tokens of projects with asymmetric keys: verified with the public keys, and nothing else."""
+"""Tokens of projects with asymmetric keys: only the public keys verify them."""
 
 import hmac
 import json
@@ -25,21 +25,21 @@ PRIVATE = ec.generate_private_key(ec.SECP256R1())
 
 @dataclass
 class KeyServer:
-    """Where the project's public keys are, and how often they were asked for."""
+    """The address of the project's public keys, and how often they were fetched."""
 
     url: str
-    asked: int = 0
+    fetches: int = 0
 
 
 @pytest.fixture
 def keys() -> Iterator[KeyServer]:
-    """A server of public keys, as Supabase Auth is one."""
+    """A server of public keys, in the place of Supabase Auth."""
     public = json.loads(jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key()))
     document = {"keys": [{**public, "kid": "one", "alg": "ES256", "use": "sig"}]}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            found.asked += 1
+            key_server.fetches += 1
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps(document).encode())
@@ -49,8 +49,8 @@ def keys() -> Iterator[KeyServer]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    found = KeyServer(f"http://127.0.0.1:{server.server_port}/keys")
-    yield found
+    key_server = KeyServer(f"http://127.0.0.1:{server.server_port}/keys")
+    yield key_server
     server.shutdown()
     server.server_close()
 
@@ -69,7 +69,7 @@ def asymmetric(settings: Settings, keys: KeyServer) -> Api:
 
 
 def claims() -> dict[str, Any]:
-    """Return what a good token says."""
+    """Return the claims of a good token."""
     now = int(time.time())
     return {
         "iss": ISSUER,
@@ -91,16 +91,16 @@ def test_a_token_signed_with_the_projects_key_passes_and_the_keys_are_fetched_on
 ) -> None:
     for _ in range(5):
         token = jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "one"})
-        # Past the gate, and on to a Supabase that is not there.
+        # The token passed: the call went to Supabase, which is away.
         assert_refused(send(asymmetric, token), 503, "UPSTREAM_UNAVAILABLE")
-    assert keys.asked == 1
+    assert keys.fetches == 1
 
 
 def test_a_token_that_no_key_of_the_project_signed_is_401(asymmetric: Api) -> None:
     pem = PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     other = ec.generate_private_key(ec.SECP256R1())
     rsa_key = rsa.generate_private_key(65537, 2048)
-    # The public key taken for a shared secret, by hand: PyJWT itself would not sign that.
+    # A token signed with the public key as the shared secret, by hand, for PyJWT refuses to.
     header = {"alg": "HS256", "typ": "JWT", "kid": "one"}
     signed = b".".join(base64url_encode(json.dumps(part).encode()) for part in (header, claims()))
     signature = base64url_encode(hmac.digest(pem, signed, "sha256"))
@@ -124,7 +124,7 @@ def test_a_secret_that_is_too_short_verifies_nothing(settings: Settings) -> None
     assert_refused(send(api, token), 401, "AUTHENTICATION_ERROR")
 
 
-def test_without_a_way_to_the_keys_the_answer_is_503_not_401(settings: Settings) -> None:
+def test_a_token_is_503_and_not_401_while_the_keys_cannot_be_fetched(settings: Settings) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/keys"
     api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))
     token = jwt.encode(claims(), PRIVATE, "ES256", headers={"kid": "one"})
@@ -140,7 +140,7 @@ def test_anonymous_users_are_let_in_unless_the_installation_refuses_them(
     asymmetric: Api, settings: Settings, keys: KeyServer
 ) -> None:
     anonymous = signed(is_anonymous=True)
-    assert_refused(send(asymmetric, anonymous), 503, "UPSTREAM_UNAVAILABLE")  # past the gate
+    assert_refused(send(asymmetric, anonymous), 503, "UPSTREAM_UNAVAILABLE")
     strict = Api(
         replace(
             settings,
@@ -151,13 +151,13 @@ def test_anonymous_users_are_let_in_unless_the_installation_refuses_them(
         )
     )
     assert_refused(send(strict, anonymous), 403, "AUTHORIZATION_ERROR")
-    # A token that does not say so, as older projects issue them, is not anonymous.
+    # A token without the claim, as older projects issue it, is not anonymous.
     assert "is_anonymous" not in claims()
     assert_refused(send(strict, signed()), 503, "UPSTREAM_UNAVAILABLE")
 
 
 @pytest.mark.parametrize("aal", [None, "aal1", "AAL2", "aal3"])
-def test_a_therapist_without_the_assurance_asked_for_is_told_what_to_do(
+def test_a_therapist_without_the_demanded_second_factor_is_refused(
     settings: Settings, keys: KeyServer, aal: str | None
 ) -> None:
     api = Api(
@@ -177,6 +177,6 @@ def test_a_therapist_without_the_assurance_asked_for_is_told_what_to_do(
     refused = ask("/api/therapist/clients", weak)
     assert assert_refused(refused, 403, "AUTHORIZATION_ERROR") == {"required_aal": "aal2"}
     assert "second factor" in refused.json["error"]
-    # Their strong sign-in passes, and so does a client's plain one.
+    # A sign-in with a second factor passes here, and one without passes elsewhere.
     assert ask("/api/therapist/clients", signed(aal="aal2")).status_code == 503
     assert ask("/api/credits/user", weak).status_code == 503

@@ -1,4 +1,4 @@
-"""Settings: what the environment must say, and one message for all that it says wrong."""
+"""Settings: what the environment must have, and one message for all of its mistakes."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ GOOD = {
 }
 
 
-def test_two_variables_are_enough_and_the_others_follow_from_them() -> None:
+def test_two_variables_are_enough() -> None:
     settings = load_settings(GOOD)
     assert settings.rest_url == "https://project.supabase.co/rest/v1"
     assert settings.jwks_url == "https://project.supabase.co/auth/v1/.well-known/jwks.json"
@@ -33,7 +33,7 @@ def test_the_older_names_of_the_keys_are_understood() -> None:
     assert settings.secret_key == "older"
 
 
-def test_everything_that_is_wrong_is_said_at_once() -> None:
+def test_one_message_lists_every_mistake() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings(
             {
@@ -93,7 +93,7 @@ def test_an_origin_that_no_browser_would_send_is_refused(origin: str) -> None:
         load_settings({**GOOD, "ALLOWED_ORIGINS": f"https://good.example.org,{origin}"})
 
 
-def test_origins_are_a_list_and_off_by_default() -> None:
+def test_allowed_origins_are_a_list_and_empty_by_default() -> None:
     listed = load_settings(
         {**GOOD, "ALLOWED_ORIGINS": "https://app.example.org, http://localhost:3000,"}
     )
@@ -116,7 +116,7 @@ def test_settings_do_not_print_their_secrets() -> None:
     assert not [secret for secret in secrets.values() if secret[:8] in printed]
 
 
-def test_jitsi_needs_an_address_and_a_secret_that_nobody_guesses() -> None:
+def test_jitsi_needs_an_address_and_a_long_secret() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load_settings({**GOOD, "VIDEO_PROVIDER": "jitsi", "JITSI_APP_SECRET": "x" * 31})
     assert "JITSI_URL is missing" in str(caught.value)

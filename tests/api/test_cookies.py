@@ -1,4 +1,4 @@
-"""Cookies in the place of a token: off by default, and no way in for a page of somebody else."""
+"""Sign-in by cookie: off by default, and of no use to pages of other origins."""
 
 import json
 import time
@@ -58,25 +58,25 @@ def parts(value: str, name: str = SUPABASE, size: int = 3180) -> dict[str, str]:
 
 
 def session(person: Any, secret: Any = SESSION_SECRET, alg: str = "HS256", **claims: Any) -> str:
-    """Return what a frontend puts into its own cookie."""
+    """Return a frontend's session, as it stands in its cookie."""
     now = int(time.time())
-    said = {"user": {"id": str(getattr(person, "id", person))}, "iat": now, "exp": now + MONTH}
-    return jwt.encode({**said, **claims}, secret, alg)
+    good = {"user": {"id": str(getattr(person, "id", person))}, "iat": now, "exp": now + MONTH}
+    return jwt.encode({**good, **claims}, secret, alg)
 
 
-def sent(api: Api, cookies: dict[str, str] | str, **headers: str) -> TestResponse:
-    """Decline a session that nobody has, with these cookies and headers."""
+def decline(api: Api, cookies: dict[str, str] | str, **headers: str) -> TestResponse:
+    """Decline a session that does not exist, with these cookies and headers."""
     text = cookies if isinstance(cookies, str) else "; ".join(map("=".join, cookies.items()))
     return api.http.post(
         f"/api/sessions/{uuid4()}/decline", json={}, headers={"Cookie": text, **headers}
     )
 
 
-# What it is good for.
+# Good cookies.
 
 
 @pytest.mark.parametrize("size", [3180, 200])
-def test_supabases_cookie_is_its_token_whole_or_in_parts(
+def test_supabases_cookie_signs_its_person_in_whole_or_in_parts(
     supabase_cookies: Settings, db: Connection, therapist: Person, client: Person, size: int
 ) -> None:
     api = Api(supabase_cookies)
@@ -85,18 +85,18 @@ def test_supabases_cookie_is_its_token_whole_or_in_parts(
     cookies = "; ".join(map("=".join, ssr(token_of(client), size=size).items()))
     assert (".0=" in cookies) == (size == 200)
 
-    seen = api.http.get("/api/credits/user", headers={"Cookie": cookies})
+    credits = api.http.get("/api/credits/user", headers={"Cookie": cookies})
     approved = api.http.post(
         "/api/sessions/approve",
         json={"session_id": proposed["id"]},
         headers={"Cookie": cookies, **LISTED},
     )
 
-    assert seen.json["credits_balance"] == 1
+    assert credits.json["credits_balance"] == 1
     assert approved.json["session"]["credits_balance_after"] == 0
 
 
-def test_a_frontends_own_session_is_exchanged_for_a_token_of_minutes(
+def test_a_frontends_session_is_exchanged_for_a_token_that_lives_minutes(
     own_sessions: Settings, therapist: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api = Api(own_sessions)
@@ -104,11 +104,11 @@ def test_a_frontends_own_session_is_exchanged_for_a_token_of_minutes(
     tokens: list[str] = []
     call = supabase.call
 
-    def listening(token: str, *call_of: Any) -> Any:
+    def recording(token: str, *arguments: Any) -> Any:
         tokens.append(token)
-        return call(token, *call_of)
+        return call(token, *arguments)
 
-    monkeypatch.setattr(supabase, "call", listening)
+    monkeypatch.setattr(supabase, "call", recording)
     cookie = f"__Host-session={session(therapist)}"
 
     answer = api.http.get("/api/therapist/clients", headers={"Cookie": cookie})
@@ -122,15 +122,15 @@ def test_a_frontends_own_session_is_exchanged_for_a_token_of_minutes(
     assert "aal" not in claims
 
 
-def test_a_session_that_ends_sooner_ends_its_token_too(
+def test_an_expired_session_is_401(own_sessions: Settings, client: Person) -> None:
+    api = Api(own_sessions)
+    expired = session(client, exp=int(time.time()) - 11)
+    assert_refused(decline(api, {"__Host-session": expired}, **SAME), 401, "AUTHENTICATION_ERROR")
+
+
+def test_a_session_may_have_a_sub_that_is_not_the_persons_id(
     own_sessions: Settings, client: Person
 ) -> None:
-    api = Api(own_sessions)
-    over = session(client, exp=int(time.time()) - 11)
-    assert_refused(sent(api, {"__Host-session": over}, **SAME), 401, "AUTHENTICATION_ERROR")
-
-
-def test_a_session_may_have_a_subject_of_its_own(own_sessions: Settings, client: Person) -> None:
     cookie = f"__Host-session={session(client, sub=7)}"
 
     answer = Api(own_sessions).http.get("/api/credits/user", headers={"Cookie": cookie})
@@ -138,7 +138,7 @@ def test_a_session_may_have_a_subject_of_its_own(own_sessions: Settings, client:
     assert answer.status_code == 200, answer.text
 
 
-def test_a_session_that_has_just_ended_lasts_for_clocks_that_differ(
+def test_a_session_that_has_just_expired_passes_because_clocks_differ(
     own_sessions: Settings, client: Person
 ) -> None:
     cookie = f"__Host-session={session(client, exp=int(time.time()) - 1)}"
@@ -148,20 +148,22 @@ def test_a_session_that_has_just_ended_lasts_for_clocks_that_differ(
     assert answer.status_code == 200, answer.text
 
 
-def test_a_session_has_no_second_factor(own_sessions: Settings, therapist: Person) -> None:
+def test_a_session_never_counts_as_a_second_factor(
+    own_sessions: Settings, therapist: Person
+) -> None:
     api = Api(replace(own_sessions, therapist_aal="aal2"))
     cookie = f"__Host-session={session(therapist, aal='aal2')}"
     answer = api.http.get("/api/therapist/clients", headers={"Cookie": cookie})
     assert assert_refused(answer, 403, "AUTHORIZATION_ERROR") == {"required_aal": "aal2"}
 
 
-def test_nothing_of_it_counts_by_default(api: Api, client: Person) -> None:
+def test_cookies_do_not_count_by_default(api: Api, client: Person) -> None:
     for cookies in (ssr(token_of(client)), {"session": session(client)}):
-        assert_refused(sent(api, cookies, **SAME), 401, "AUTHENTICATION_ERROR")
+        assert_refused(decline(api, cookies, **SAME), 401, "AUTHENTICATION_ERROR")
 
 
 @pytest.mark.parametrize("kind", ["supabase_cookies", "own_sessions"])
-def test_a_header_that_is_there_is_all_that_counts(
+def test_a_cookie_does_not_count_beside_an_authorization_header(
     kind: str, client: Person, stranger: Person, db: Connection, request: pytest.FixtureRequest
 ) -> None:
     api = Api(request.getfixturevalue(kind))
@@ -169,10 +171,10 @@ def test_a_header_that_is_there_is_all_that_counts(
         ssr(token_of(client)) if kind == "supabase_cookies" else {"__Host-session": session(client)}
     )
     for header in ("Bearer x.y.z", "Bearer ", "", "Basic eDp5", "null"):
-        answer = sent(api, good, Authorization=header, **SAME)
+        answer = decline(api, good, Authorization=header, **SAME)
         assert_refused(answer, 401, "AUTHENTICATION_ERROR")
     give_credits(db, stranger, 3)
-    # And with a good one neither the cookie's person nor its rules are asked for.
+    # With a good header neither the cookie's person nor the rules for cookies count.
     cookie = "; ".join(map("=".join, good.items()))
     as_stranger = {"Cookie": cookie, "Authorization": f"Bearer {token_of(stranger)}"}
     answer = api.http.get("/api/credits/user", headers=as_stranger)
@@ -182,10 +184,10 @@ def test_a_header_that_is_there_is_all_that_counts(
     assert_refused(answer, 404, "SESSION_NOT_FOUND")
 
 
-# Pages of somebody else, which a browser sends this person's cookie along with.
+# Pages of other origins, whose requests the browser sends with this person's cookie.
 
 ELSEWHERE: dict[str, dict[str, str]] = {
-    "says nothing of where it is": {},
+    "does not say where it comes from": {},
     "of another origin": {"Origin": "https://evil.test"},
     "of another origin, on another site": {
         "Origin": "https://evil.test",
@@ -212,7 +214,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 
 @pytest.fixture(scope="module", params=["supabase", "session"])
 def counted(request: pytest.FixtureRequest) -> Iterator[tuple[Api, Server, str]]:
-    """An API with one kind of cookie, whose Supabase counts what it is asked."""
+    """An API with one kind of cookie, whose Supabase records its calls."""
     server = Server()
     environment = {
         "SUPABASE_URL": "http://supabase.test",
@@ -231,7 +233,7 @@ def counted(request: pytest.FixtureRequest) -> Iterator[tuple[Api, Server, str]]
 
 @pytest.fixture
 def guarded(counted: tuple[Api, Server, str]) -> tuple[Api, Server, dict[str, str]]:
-    """That API, its Supabase that was asked nothing yet, and a good cookie."""
+    """That API, its Supabase without calls so far, and a good cookie."""
     api, server, kind = counted
     server.calls.clear()
     good = ssr(access_token()) if kind == "supabase" else {"session": session(uuid4())}
@@ -239,18 +241,18 @@ def guarded(counted: tuple[Api, Server, str]) -> tuple[Api, Server, dict[str, st
 
 
 def access_token(secret: Any = SECRET, alg: str = "HS256", **claims: Any) -> str:
-    """Return a good access token, changed."""
+    """Return a good access token with changes."""
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": "authenticated", "role": "authenticated", "sub": str(uuid4())}
-    return jwt.encode({**said, "iat": now, "exp": now + 600, **claims}, secret, alg)
+    good = {"iss": ISSUER, "aud": "authenticated", "role": "authenticated", "sub": str(uuid4())}
+    return jwt.encode({**good, "iat": now, "exp": now + 600, **claims}, secret, alg)
 
 
 @pytest.mark.parametrize("page", ELSEWHERE)
-def test_a_write_from_a_page_of_somebody_else_is_refused(
+def test_a_write_from_a_page_of_another_origin_is_refused(
     guarded: tuple[Api, Server, dict[str, str]], page: str
 ) -> None:
     api, server, good = guarded
-    assert_refused(sent(api, good, **ELSEWHERE[page]), 403, "ORIGIN_NOT_ALLOWED")
+    assert_refused(decline(api, good, **ELSEWHERE[page]), 403, "ORIGIN_NOT_ALLOWED")
     assert server.calls == []
 
 
@@ -269,7 +271,7 @@ def test_a_form_is_refused_even_from_a_listed_page(
     assert server.calls == []
 
 
-def test_the_good_cookie_passes_so_that_the_others_fail_for_their_own_reason(
+def test_a_good_cookie_passes_from_every_allowed_origin(
     guarded: tuple[Api, Server, dict[str, str]],
 ) -> None:
     api, server, good = guarded
@@ -279,7 +281,7 @@ def test_the_good_cookie_passes_so_that_the_others_fail_for_their_own_reason(
     assert server.calls == ["/rpc/join_session"] * 3
 
 
-def test_answers_are_opened_with_cookies_to_listed_origins_alone(
+def test_only_listed_origins_may_send_cookies(
     guarded: tuple[Api, Server, dict[str, str]],
 ) -> None:
     api, _, _ = guarded
@@ -293,11 +295,11 @@ def test_answers_are_opened_with_cookies_to_listed_origins_alone(
     assert not [name for name, _ in other.headers if name.startswith("Access-Control-")]
 
 
-# Cookies that nobody but us could have made, and did not.
+# Bad cookies.
 
 
 def cut(drop: Callable[[dict[str, str]], None]) -> dict[str, str]:
-    """Return a good cookie in many parts, tampered with."""
+    """Return a good cookie in many parts, with a change."""
     cookies = ssr(access_token(), size=120)
     assert len(cookies) > 4
     drop(cookies)
@@ -313,7 +315,7 @@ def in_parts(number: int) -> dict[str, str]:
 
 
 def raw(value: bytes | str) -> dict[str, str]:
-    """Return Supabase's cookie with anything in it."""
+    """Return Supabase's cookie with any content."""
     return {SUPABASE: "base64-" + b64(value.encode() if isinstance(value, str) else value)}
 
 
@@ -328,12 +330,12 @@ def of_length(least: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("most", [lambda: of_length(16 * 1024 - 1), lambda: in_parts(8)])
-def test_a_cookie_of_supabases_may_have_16_kib_and_eight_parts(
+def test_supabases_cookie_may_have_16_kib_and_eight_parts(
     supabase_cookies: Settings, most: Callable[[], dict[str, str]]
 ) -> None:
-    answer = sent(Api(supabase_cookies), most(), **LISTED)
+    answer = decline(Api(supabase_cookies), most(), **LISTED)
 
-    # Supabase has heard it, and knows nobody of that name.
+    # The call was made; the database knows no such person.
     assert_refused(answer, 403, "AUTHORIZATION_ERROR")
 
 
@@ -354,8 +356,8 @@ FORGED: dict[str, Callable[[], dict[str, str] | str]] = {
         f"{SUPABASE}={value}" for _ in range(2) for value in ssr(access_token()).values()
     ),
     "forged": lambda: ssr(access_token("a secret of somebody else's, which is long enough")),
-    "over": lambda: ssr(access_token(exp=int(time.time()) - 11)),
-    "not yet": lambda: ssr(access_token(nbf=int(time.time()) + 60)),
+    "expired": lambda: ssr(access_token(exp=int(time.time()) - 11)),
+    "not valid yet": lambda: ssr(access_token(nbf=int(time.time()) + 60)),
     "a service's": lambda: ssr(access_token(role="service_role")),
     "unsigned": lambda: ssr(access_token(None, "none")),
     "signed with RS256": lambda: ssr(access_token(RSA, "RS256")),
@@ -373,11 +375,11 @@ FORGED: dict[str, Callable[[], dict[str, str] | str]] = {
     "not JSON": lambda: raw("{access_token"),
     "not text": lambda: raw(b"\xff\xfe"),
     "a list": lambda: raw(json.dumps([access_token()])),
-    "a text": lambda: raw(json.dumps(access_token())),
+    "a string": lambda: raw(json.dumps(access_token())),
     "null": lambda: raw("null"),
     "no token": lambda: raw("{}"),
     "a token that is a list": lambda: ssr([access_token()]),
-    "a token with a header's words": lambda: ssr(f"Bearer {access_token()}"),
+    "a token after Bearer": lambda: ssr(f"Bearer {access_token()}"),
     "a token with a line in it": lambda: ssr(access_token() + "\r\nX: y"),
     "two tokens": lambda: raw(
         f'{{"access_token": "{access_token()}", "access_token": "{access_token()}"}}'
@@ -389,11 +391,11 @@ FORGED: dict[str, Callable[[], dict[str, str] | str]] = {
 
 @pytest.mark.parametrize("forgery", FORGED)
 @pytest.mark.parametrize("counted", ["supabase"], indirect=True)
-def test_a_bad_cookie_of_supabases_is_401_and_asks_for_nothing(
+def test_a_bad_supabase_cookie_is_401_and_makes_no_call(
     guarded: tuple[Api, Server, dict[str, str]], forgery: str
 ) -> None:
     api, server, _ = guarded
-    assert_refused(sent(api, FORGED[forgery](), **SAME), 401, "AUTHENTICATION_ERROR")
+    assert_refused(decline(api, FORGED[forgery](), **SAME), 401, "AUTHENTICATION_ERROR")
     assert server.calls == []
 
 
@@ -415,15 +417,17 @@ FORGED_SESSIONS: dict[str, Callable[[], str]] = {
     "signed with ES256": lambda: session(uuid4(), EC, "ES256"),
     "says RS256, signed with HS256": lambda: by_hand({**HS, "alg": "RS256"}, SOMEBODY),
     "brings its key": lambda: by_hand({**HS, "jwk": {"kty": "oct", "k": "eA"}}, SOMEBODY),
-    "names its key's place": lambda: by_hand({**HS, "jku": "http://evil.test"}, SOMEBODY),
-    "asks for rules of its own": lambda: by_hand({**HS, "crit": ["exp"]}, SOMEBODY),
-    "over": lambda: session(uuid4(), exp=int(time.time()) - 11),
+    "names the address of its key": lambda: by_hand({**HS, "jku": "http://evil.test"}, SOMEBODY),
+    "names critical fields": lambda: by_hand({**HS, "crit": ["exp"]}, SOMEBODY),
+    "expired": lambda: session(uuid4(), exp=int(time.time()) - 11),
     "without an end": lambda: by_hand(HS, f'{{"user": {{"id": "{uuid4()}"}}}}'),
-    "ends in words": lambda: by_hand(HS, SOMEBODY.rpartition(" ")[0] + ' "tomorrow"}'),
-    "endless": lambda: by_hand(HS, '{"user": {"id": "' + str(uuid4()) + '"}, "exp": Infinity}'),
-    "not yet": lambda: session(uuid4(), nbf=int(time.time()) + 60),
-    "of the future": lambda: session(uuid4(), iat=int(time.time()) + 3600),
-    "nobody": lambda: session(uuid4(), user={}),
+    "expires in words": lambda: by_hand(HS, SOMEBODY.rpartition(" ")[0] + ' "tomorrow"}'),
+    "never expires": lambda: by_hand(
+        HS, '{"user": {"id": "' + str(uuid4()) + '"}, "exp": Infinity}'
+    ),
+    "not valid yet": lambda: session(uuid4(), nbf=int(time.time()) + 60),
+    "issued in the future": lambda: session(uuid4(), iat=int(time.time()) + 3600),
+    "without a person": lambda: session(uuid4(), user={}),
     "a name instead of an id": lambda: session("ada"),
     "a number": lambda: session(uuid4(), user={"id": 7}),
     "a list": lambda: session(uuid4(), user={"id": [str(uuid4())]}),
@@ -435,24 +439,26 @@ FORGED_SESSIONS: dict[str, Callable[[], str]] = {
     "empty": lambda: "",
     "two dots": lambda: "..",
     "too long": lambda: session(uuid4(), pad="x" * 17_000),
-    "as long as its token may not be": lambda: session("x" * 12_000),
+    "too long for a token": lambda: session("x" * 12_000),
 }
 
 
 @pytest.mark.parametrize("forgery", FORGED_SESSIONS)
 @pytest.mark.parametrize("counted", ["session"], indirect=True)
-def test_a_bad_session_is_401_and_asks_for_nothing(
+def test_a_bad_session_is_401_and_makes_no_call(
     guarded: tuple[Api, Server, dict[str, str]], forgery: str
 ) -> None:
     api, server, _ = guarded
-    answer = sent(api, {"session": FORGED_SESSIONS[forgery]()}, **SAME)
+    answer = decline(api, {"session": FORGED_SESSIONS[forgery]()}, **SAME)
     assert_refused(answer, 401, "AUTHENTICATION_ERROR")
     assert server.calls == []
 
 
-def test_a_session_is_no_bearer_token(guarded: tuple[Api, Server, dict[str, str]]) -> None:
+def test_a_session_does_not_count_as_a_bearer_token(
+    guarded: tuple[Api, Server, dict[str, str]],
+) -> None:
     api, server, _ = guarded
-    answer = sent(api, {}, Authorization=f"Bearer {session(uuid4())}")
+    answer = decline(api, {}, Authorization=f"Bearer {session(uuid4())}")
     assert_refused(answer, 401, "AUTHENTICATION_ERROR")
     assert server.calls == []
 
@@ -469,7 +475,7 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "complaint"),
     [
         ({"COOKIE_AUTH": "on"}, "COOKIE_AUTH is neither"),
         ({"COOKIE_SECRET": "short"}, "COOKIE_SECRET is shorter"),
@@ -479,10 +485,10 @@ GOOD = {
         ({"COOKIE_NAME": "a b"}, "COOKIE_NAME is no name"),
     ],
 )
-def test_a_cookie_that_would_be_no_proof_stops_the_start(
-    changes: dict[str, str], said: str
+def test_the_api_does_not_start_with_unsafe_cookie_settings(
+    changes: dict[str, str], complaint: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=said):
+    with pytest.raises(ConfigurationError, match=complaint):
         load_settings({**GOOD, **changes})
 
 

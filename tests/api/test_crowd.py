@@ -1,4 +1,4 @@
-"""Thirty-two threads, each as any of thirty-two people: no answer carries what is another's.
+"""Thirty-two threads act as thirty-two people: no answer contains another person's data.
 
 Through the shipped gunicorn configuration and a real PostgREST. CROWD_CALLS chooses how many calls
 each thread makes, and CROWD_SEED which.
@@ -27,7 +27,7 @@ THREADS = PEOPLE = 32
 
 @dataclass
 class Pair:
-    """A client and a therapist, and every word that only the two of them may read."""
+    """A client and a therapist, and all words that only these two may read."""
 
     client: Person
     therapist: Person
@@ -37,7 +37,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one call was, and what came back."""
+    """One call and its answer."""
 
     pair: int
     path: str
@@ -61,7 +61,7 @@ def api_url(rest: PostgREST, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def pairs(db: Connection) -> list[Pair]:
-    """Sixteen pairs, each with credits and three sessions that nobody else may know of."""
+    """Sixteen pairs, each with credits and three sessions."""
     made = []
     for number in range(PEOPLE // 2):
         pair = Pair(actors.add_person(db, "individual"), actors.add_person(db, "therapist"))
@@ -84,7 +84,7 @@ def pairs(db: Connection) -> list[Pair]:
 def one_call(
     http: httpx.Client, chance: random.Random, pairs: list[Pair], headers: dict[str, dict[str, str]]
 ) -> Answer:
-    """Ask for something as anybody, now and then for what is somebody else's."""
+    """Call as a person chosen at random, sometimes for another pair's session."""
     number = chance.randrange(len(pairs))
     pair = pairs[number]
     person = chance.choice([pair.client, pair.therapist])
@@ -106,7 +106,7 @@ def one_call(
     return Answer(number, path, answer.status_code, answer.text + str(answer.headers))
 
 
-def test_no_answer_ever_carries_what_is_anothers(api_url: str, pairs: list[Pair]) -> None:
+def test_no_answer_contains_another_persons_data(api_url: str, pairs: list[Pair]) -> None:
     everybody = [person for pair in pairs for person in (pair.client, pair.therapist)]
     headers = {str(person.id): headers_of(person) for person in everybody}
 

@@ -1,4 +1,4 @@
-"""The door to Daily.co, over HTTP against the stand-in: what it makes and what it survives."""
+"""The way to Daily.co, over HTTP against the stand-in: rooms, tokens and faults."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ from api.video.daily import Daily
 from api.video.provider import _REASONS, Room, RoomUnavailable, VideoProvider
 from scripts.local import free_port
 from scripts.local.fake_daily.app import bind
-from tests.api.test_upstream import a_server_that_says, http
+from tests.api.test_upstream import http, server_with_reply
 
 API_KEY = "a-key-of-the-stand-in-that-is-long-enough-for-hs256"
 PERSON = "Ada Lovelace"
@@ -36,32 +36,32 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class StandIn:
-    """The stand-in as the tests see it: only over HTTP."""
+    """The stand-in, over HTTP."""
 
     base_url: str
     http: httpx.Client
 
     def api(self, method: str, path: str, body: Json | None = None) -> Json:
-        """Speak to its REST API as somebody else would, past the code under test."""
+        """Call its REST API without the code under test."""
         answer: Json = self.http.request(method, f"/v1{path}", json=body).json()
         return answer
 
     def fault(self, fault: str, **more: object) -> None:
-        """Ask for a fault."""
+        """Order a fault."""
         self.http.post("/control/faults", json={"fault": fault, **more}).raise_for_status()
 
     def state(self) -> Json:
-        """Requests so far, by method and path, and the rooms."""
+        """Return the requests so far, by method and path, and the rooms."""
         answer: Json = self.http.get("/control/requests").json()
         return answer
 
     def counts(self) -> dict[str, int]:
-        """Requests so far, by method and path."""
+        """Return the requests so far, by method and path."""
         counts: dict[str, int] = self.state()["counts"]
         return counts
 
     def join(self, room: str, token: str | None) -> httpx.Response:
-        """Come in as the room page does."""
+        """Join as the room page does."""
         return self.http.post(f"/{room}/join", json={"token": token})
 
 
@@ -79,7 +79,7 @@ def served() -> Iterator[StandIn]:
 
 @pytest.fixture
 def daily(served: StandIn) -> Iterator[StandIn]:
-    """The stand-in, empty and without faults; whatever hangs is let go of afterwards."""
+    """The stand-in, empty and without faults; requests that hang are ended afterwards."""
     served.http.post("/control/reset").raise_for_status()
     yield served
     served.http.post("/control/reset").raise_for_status()
@@ -119,10 +119,10 @@ def token_spec(room_name: str = "visit-1", **changed: object) -> Json:
     }
 
 
-def until(true: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Poll for something that is about to happen, and fail if it does not."""
+def wait_until(is_true: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until something is true; fail if it does not become true in time."""
     deadline = time.monotonic() + seconds
-    while not true():
+    while not is_true():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
 
@@ -144,9 +144,9 @@ def test_a_room_is_private_with_the_times_and_seats_of_its_spec(
     room = rooms.ensure(spec)
 
     assert room == Room("visit-1", f"{daily.base_url}/visit-1")
-    made = daily.api("GET", "/rooms/visit-1")
-    assert made["privacy"] == "private"
-    assert made["config"] == {
+    details = daily.api("GET", "/rooms/visit-1")
+    assert details["privacy"] == "private"
+    assert details["config"] == {
         "nbf": spec["opens_at"],
         "exp": spec["closes_at"],
         "max_participants": 2,
@@ -168,25 +168,27 @@ def test_a_room_is_made_with_one_request(daily: StandIn, rooms: Daily) -> None:
     assert daily.counts() == {"POST /rooms": 1}
 
 
-def test_a_room_that_exists_is_success_and_stays_one_room(daily: StandIn, rooms: Daily) -> None:
+def test_making_a_room_that_exists_succeeds_and_makes_no_second_one(
+    daily: StandIn, rooms: Daily
+) -> None:
     spec = room_spec()
 
     assert rooms.ensure(spec) == rooms.ensure(spec)
     assert len(daily.state()["rooms"]) == 1
 
 
-def test_many_people_making_one_room_at_once_get_one_room(daily: StandIn, rooms: Daily) -> None:
+def test_many_calls_at_once_make_one_room(daily: StandIn, rooms: Daily) -> None:
     spec = room_spec()
 
     with ThreadPoolExecutor(8) as people:
-        made = list(people.map(lambda _: rooms.ensure(spec), range(24)))
+        answers = list(people.map(lambda _: rooms.ensure(spec), range(24)))
 
-    assert set(made) == {Room("visit-1", f"{daily.base_url}/visit-1")}
+    assert set(answers) == {Room("visit-1", f"{daily.base_url}/visit-1")}
     assert len(daily.state()["rooms"]) == 1
 
 
 @pytest.mark.parametrize("opens_in", [None, -60, 600], ids=["at once", "is open", "will open"])
-def test_an_adopted_room_that_is_right_is_left_alone(
+def test_an_existing_room_that_is_right_is_not_changed(
     daily: StandIn, rooms: Daily, opens_in: int | None
 ) -> None:
     spec = room_spec(opens_at=opens_in and int(time.time()) + opens_in)
@@ -205,7 +207,7 @@ def test_an_adopted_room_that_is_right_is_left_alone(
         ({"max_participants": 3}, "max_participants"),
     ],
 )
-def test_an_adopted_room_is_set_as_it_is_wanted_now(
+def test_an_existing_room_gets_the_wanted_properties(
     daily: StandIn, rooms: Daily, changed: Json, property_name: str
 ) -> None:
     rooms.ensure(room_spec())
@@ -217,7 +219,9 @@ def test_an_adopted_room_is_set_as_it_is_wanted_now(
     assert config[property_name] == next(iter(changed.values()))
 
 
-def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Daily) -> None:
+def test_an_existing_room_is_changed_to_put_people_out_at_its_end(
+    daily: StandIn, rooms: Daily
+) -> None:
     bare = {"name": "visit-1", "privacy": "private", "properties": {"enable_knocking": True}}
     daily.api("POST", "/rooms", bare)
 
@@ -228,7 +232,7 @@ def test_an_adopted_room_puts_people_out_at_its_end(daily: StandIn, rooms: Daily
     assert "enable_knocking" not in config
 
 
-def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, rooms: Daily) -> None:
+def test_an_existing_room_that_should_be_open_is_opened(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec(opens_at=int(time.time()) + 600))
 
     rooms.ensure(room_spec(opens_at=None))
@@ -237,7 +241,7 @@ def test_an_adopted_room_that_should_be_open_by_now_is_opened(daily: StandIn, ro
     assert daily.join("visit-1", token).status_code == 200
 
 
-def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
+def test_a_public_room_with_the_same_name_is_not_changed(
     daily: StandIn, rooms: Daily, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = daily.api("POST", "/rooms", {"name": "visit-1", "privacy": "public"})
@@ -247,7 +251,7 @@ def test_a_public_room_of_that_name_is_not_ours_and_is_left_alone(
     assert daily.api("GET", "/rooms/visit-1") == before
 
 
-def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Daily) -> None:
+def test_an_expired_room_is_made_again(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec(closes_at=int(time.time()) - 1))
 
     rooms.ensure(room_spec())
@@ -255,11 +259,11 @@ def test_a_room_that_is_over_is_made_anew(daily: StandIn, rooms: Daily) -> None:
     assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] > time.time()
 
 
-def test_reading_a_room_tells_one_that_exists_from_one_that_does_not(rooms: Daily) -> None:
-    made = rooms.ensure(room_spec())
+def test_a_room_is_found_only_while_it_exists(rooms: Daily) -> None:
+    room = rooms.ensure(room_spec())
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
-    assert rooms.get("visit-1") == made
+    assert rooms.get("visit-1") == room
     assert rooms.get("visit-2") is None
     assert rooms.get("visit-over") is None
 
@@ -271,7 +275,7 @@ def test_a_deleted_room_is_gone(daily: StandIn, rooms: Daily) -> None:
     assert daily.state()["rooms"] == []
 
 
-def test_a_room_that_is_gone_or_over_counts_as_deleted(rooms: Daily) -> None:
+def test_deleting_a_missing_or_expired_room_succeeds(rooms: Daily) -> None:
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
     assert rooms.delete("visit-never") is True
@@ -287,27 +291,27 @@ def test_a_name_cannot_reach_another_path_of_the_api(daily: StandIn, rooms: Dail
     assert [room["name"] for room in daily.state()["rooms"]] == ["visit-1"]
 
 
-# Saying what there is.
+# Listing.
 
 
-def test_every_private_room_is_listed_as_it_was_asked_for_page_after_page(
+def test_all_private_rooms_are_listed_over_several_pages(
     daily: StandIn, rooms: Daily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(api.video.daily, "PAGE", 2)
-    wanted = [room_spec(f"visit-{number}", closes_at=4_000_000_000) for number in range(5)]
-    for spec in wanted:
+    specs = [room_spec(f"visit-{number}", closes_at=4_000_000_000) for number in range(5)]
+    for spec in specs:
         rooms.ensure(spec)
     daily.api("POST", "/rooms", {"name": "somebody-elses", "privacy": "public"})
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
 
     started = time.monotonic()
 
-    assert rooms.standing() == wanted[::-1]
+    assert rooms.standing() == specs[::-1]
     assert time.monotonic() - started < 4 * 0.05 + SLACK
     assert daily.counts()["GET /rooms"] == 4
 
 
-def test_a_room_that_people_can_outstay_is_listed_as_one_that_never_closes(
+def test_a_room_that_lets_people_stay_is_listed_without_an_end(
     daily: StandIn, rooms: Daily
 ) -> None:
     for name, properties in (
@@ -322,7 +326,7 @@ def test_a_room_that_people_can_outstay_is_listed_as_one_that_never_closes(
 # Refusals.
 
 
-def test_without_a_key_video_is_off_and_nobody_is_asked(daily: StandIn) -> None:
+def test_video_is_off_without_a_key_and_daily_is_not_called(daily: StandIn) -> None:
     off = Daily(settings(daily, DAILY_API_KEY=""))
 
     for call in calls(off).values():
@@ -332,27 +336,27 @@ def test_without_a_key_video_is_off_and_nobody_is_asked(daily: StandIn) -> None:
     assert daily.counts() == {}
 
 
-def test_without_a_key_a_domain_id_signs_nothing(daily: StandIn) -> None:
+def test_no_token_is_signed_without_a_key(daily: StandIn) -> None:
     off = Daily(settings(daily, DAILY_API_KEY="", DAILY_DOMAIN_ID="known"))
 
     assert refused(lambda: off.token(token_spec())).kind == "off"
 
 
 @pytest.mark.parametrize("name", ["ensure", "get", "standing", "delete", "token"])
-def test_a_bad_key_is_told_apart_and_not_tried_again(daily: StandIn, name: str) -> None:
+def test_a_bad_key_is_a_refusal_of_its_own_and_not_retried(daily: StandIn, name: str) -> None:
     stranger = Daily(settings(daily, DAILY_API_KEY="not-the-key"))
 
     assert refused(calls(stranger)[name]).kind == "bad_key"
     assert sum(daily.counts().values()) == 1
 
 
-def test_a_key_that_may_not_do_this_is_a_bad_key_too(daily: StandIn, rooms: Daily) -> None:
+def test_a_key_without_the_permission_counts_as_a_bad_key(daily: StandIn, rooms: Daily) -> None:
     daily.fault("forbidden")
 
     assert refused(lambda: rooms.ensure(room_spec())).kind == "bad_key"
 
 
-def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
+def test_a_property_that_daily_rejects_is_a_refusal_of_its_own_and_not_retried(
     daily: StandIn, rooms: Daily
 ) -> None:
     assert refused(lambda: rooms.ensure(room_spec(max_participants=-1))).kind == "bad_property"
@@ -361,9 +365,7 @@ def test_what_daily_does_not_accept_is_told_apart_and_not_tried_again(
     assert daily.counts()["POST /meeting-tokens"] == 1
 
 
-def test_a_change_that_daily_does_not_accept_leaves_the_room_as_it_was(
-    daily: StandIn, rooms: Daily
-) -> None:
+def test_a_change_that_daily_rejects_does_not_change_the_room(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
     before = daily.api("GET", "/rooms/visit-1")
 
@@ -376,7 +378,7 @@ def test_every_refusal_is_one_plain_sentence_for_people() -> None:
         assert re.fullmatch(r"[A-Z][a-zA-Z',: ]+\.", reason)
 
 
-# Faults: each of them, at each call.
+# Faults, each at each call.
 
 CALLS = ["ensure", "get", "standing", "delete", "token"]
 FAULTS = [
@@ -410,7 +412,7 @@ FIRST_REQUEST = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_fault_that_passes_costs_one_more_request(
+def test_a_passing_fault_costs_one_more_request(
     daily: StandIn, rooms: Daily, name: str, fault: str
 ) -> None:
     daily.fault(fault)
@@ -426,7 +428,7 @@ def test_a_fault_that_passes_costs_one_more_request(
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", CALLS)
-def test_a_fault_that_stays_is_a_refusal_after_one_retry(
+def test_a_lasting_fault_is_a_refusal_after_one_retry(
     daily: StandIn, rooms: Daily, name: str, fault: str
 ) -> None:
     daily.fault(fault, times=99)
@@ -441,23 +443,21 @@ def test_a_fault_that_stays_is_a_refusal_after_one_retry(
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("lost", ["GET", "POST"])
-def test_a_fault_while_adopting_a_room_still_leaves_it_right(
+def test_a_fault_while_a_room_is_corrected_still_leaves_it_right(
     daily: StandIn, rooms: Daily, lost: str, fault: str
 ) -> None:
     rooms.ensure(room_spec())
-    wanted = room_spec(closes_at=4_000_000_000)
+    spec = room_spec(closes_at=4_000_000_000)
     daily.fault(fault, method=lost, path="/rooms/visit-1")
 
-    rooms.ensure(wanted)
+    rooms.ensure(spec)
 
     assert daily.state()["faults_left"] == 0
-    assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] == wanted["closes_at"]
+    assert daily.api("GET", "/rooms/visit-1")["config"]["exp"] == spec["closes_at"]
 
 
 @pytest.mark.parametrize("fault", [*FAULTS, "latency", "drip", "drip_head"])
-def test_after_any_fault_the_next_calls_succeed_and_there_was_one_room(
-    daily: StandIn, fault: str
-) -> None:
+def test_the_next_calls_after_any_fault_succeed_with_one_room(daily: StandIn, fault: str) -> None:
     rooms = Daily(settings(daily), budget=0.8)
     daily.fault(fault, times=2, seconds=1.0)
     refused(lambda: rooms.ensure(room_spec()))
@@ -472,7 +472,7 @@ def test_after_any_fault_the_next_calls_succeed_and_there_was_one_room(
     assert daily.state()["rooms"] == []
 
 
-def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Daily) -> None:
+def test_a_retry_after_within_the_deadline_is_waited_for(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=1)
     started = time.monotonic()
 
@@ -482,7 +482,7 @@ def test_a_retry_after_that_fits_is_waited_for(daily: StandIn, rooms: Daily) -> 
     assert daily.counts() == {"POST /rooms": 2}
 
 
-def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, rooms: Daily) -> None:
+def test_a_retry_after_beyond_the_deadline_is_refused_at_once(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=60)
     started = time.monotonic()
 
@@ -491,7 +491,7 @@ def test_a_retry_after_that_does_not_fit_is_answered_at_once(daily: StandIn, roo
     assert daily.counts() == {"POST /rooms": 1}
 
 
-def test_a_retry_after_in_the_past_is_no_wait(daily: StandIn, rooms: Daily) -> None:
+def test_a_retry_after_in_the_past_is_not_waited_for(daily: StandIn, rooms: Daily) -> None:
     daily.fault("rate_limit", retry_after=-1)
     started = time.monotonic()
 
@@ -504,7 +504,7 @@ def test_a_retry_after_in_the_past_is_no_wait(daily: StandIn, rooms: Daily) -> N
 
 
 @pytest.mark.parametrize("fault", ["latency", "drip", "drip_head"])
-def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
+def test_no_call_takes_longer_than_its_deadline_however_daily_hangs(
     daily: StandIn, fault: str
 ) -> None:
     rooms = provider(settings(daily))
@@ -515,14 +515,14 @@ def test_no_call_outlasts_the_time_of_a_request_however_daily_hangs(
         return refused(call).kind, time.monotonic() - started
 
     with ThreadPoolExecutor(len(CALLS)) as people:
-        found = list(people.map(measured, calls(rooms).values()))
+        refusals = list(people.map(measured, calls(rooms).values()))
 
-    assert [kind for kind, _ in found] == ["away"] * len(CALLS)
-    assert all(ROOM_TIMEOUT - 0.1 <= seconds < ROOM_TIMEOUT + SLACK for _, seconds in found)
+    assert [kind for kind, _ in refusals] == ["away"] * len(CALLS)
+    assert all(ROOM_TIMEOUT - 0.1 <= seconds < ROOM_TIMEOUT + SLACK for _, seconds in refusals)
 
 
 @pytest.mark.parametrize("fault", ["latency", "drip", "drip_head"])
-def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn, fault: str) -> None:
+def test_a_retry_shares_the_deadline_of_the_first_request(daily: StandIn, fault: str) -> None:
     rooms = Daily(settings(daily), budget=1.5)
     daily.fault("rate_limit", retry_after=1)
     daily.fault(fault, seconds=30 if fault == "latency" else 0.1)
@@ -533,7 +533,7 @@ def test_a_retry_shares_the_time_of_the_first_request(daily: StandIn, fault: str
     assert daily.counts() == {"POST /rooms": 2}
 
 
-def test_all_the_requests_of_an_adoption_share_one_deadline(daily: StandIn) -> None:
+def test_all_requests_that_correct_a_room_share_one_deadline(daily: StandIn) -> None:
     Daily(settings(daily)).ensure(room_spec())
     rooms = Daily(settings(daily), budget=1.0)
     daily.fault("latency", times=99, seconds=0.45)
@@ -545,14 +545,14 @@ def test_all_the_requests_of_an_adoption_share_one_deadline(daily: StandIn) -> N
 
 @dataclass
 class Lookups:
-    """Name lookups that hang until they are let go, and then fail."""
+    """Name lookups that hang until they are released, and then fail."""
 
     begun: list[str] = field(default_factory=list)
-    let_go: threading.Event = field(default_factory=threading.Event)
+    released: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, *_: object, **__: object) -> None:
         self.begun.append("lookup")
-        self.let_go.wait(30)
+        self.released.wait(30)
         raise OSError
 
 
@@ -562,10 +562,10 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[Lookups]:
     with monkeypatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", lookups)
         yield lookups
-        lookups.let_go.set()
+        lookups.released.set()
 
 
-def test_a_name_lookup_that_hangs_is_given_up_on(daily: StandIn, lookups: Lookups) -> None:
+def test_a_hanging_name_lookup_is_given_up(daily: StandIn, lookups: Lookups) -> None:
     rooms = Daily(settings(daily), budget=0.5)
     started = time.monotonic()
 
@@ -574,7 +574,7 @@ def test_a_name_lookup_that_hangs_is_given_up_on(daily: StandIn, lookups: Lookup
     assert len(lookups.begun) == 1
 
 
-def test_calls_that_no_thread_was_free_for_are_answered_and_never_sent(
+def test_a_call_without_a_free_thread_is_refused_and_never_sent(
     daily: StandIn, lookups: Lookups
 ) -> None:
     rooms = Daily(settings(daily), budget=0.5)
@@ -585,16 +585,17 @@ def test_calls_that_no_thread_was_free_for_are_answered_and_never_sent(
     assert time.monotonic() - started < 0.5 + SLACK
     assert len(lookups.begun) == 16
 
-    lookups.let_go.set()
-    assert refused(lambda: rooms.get("visit-1")).kind == "away"  # after what was left in the queue
+    lookups.released.set()
+    # This call is made after the one that was still in the queue.
+    assert refused(lambda: rooms.get("visit-1")).kind == "away"
     assert len(lookups.begun) == 16 + 2
 
 
-def test_a_room_made_after_its_caller_had_gone_is_adopted_by_the_next(daily: StandIn) -> None:
+def test_a_room_made_after_its_caller_gave_up_is_used_by_the_next_call(daily: StandIn) -> None:
     daily.fault("latency", seconds=0.6)
     hasty = Daily(settings(daily), budget=0.2)
     assert refused(lambda: hasty.ensure(room_spec())).kind == "away"
-    until(lambda: len(daily.state()["rooms"]) == 1)
+    wait_until(lambda: len(daily.state()["rooms"]) == 1)
 
     room = Daily(settings(daily)).ensure(room_spec())
 
@@ -603,12 +604,12 @@ def test_a_room_made_after_its_caller_had_gone_is_adopted_by_the_next(daily: Sta
 
 
 @pytest.mark.parametrize("fault", ["latency", "drip"])
-def test_calls_that_were_given_up_on_soon_free_their_threads(daily: StandIn, fault: str) -> None:
+def test_threads_of_calls_that_were_given_up_are_soon_free(daily: StandIn, fault: str) -> None:
     rooms = Daily(settings(daily), budget=0.5)
     daily.fault(fault, times=16, seconds=30 if fault == "latency" else 0.1)
     with ThreadPoolExecutor(16) as people:
-        gone = people.map(lambda _: refused(lambda: rooms.get("visit-1")).kind, range(16))
-    assert set(gone) == {"away"}
+        kinds = people.map(lambda _: refused(lambda: rooms.get("visit-1")).kind, range(16))
+    assert set(kinds) == {"away"}
 
     def works() -> bool:
         try:
@@ -616,11 +617,11 @@ def test_calls_that_were_given_up_on_soon_free_their_threads(daily: StandIn, fau
         except RoomUnavailable:
             return False
 
-    until(works, seconds=3.0)
+    wait_until(works, seconds=3.0)
 
 
-def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
-    """Its answers come on a connection that stays open; the second request finds it dropped."""
+def test_a_connection_that_daily_closed_does_not_fail_the_next_call() -> None:
+    """The connection stays open after the first answer; the second request breaks it."""
     answer = b'{"name":"visit-1","url":"https://stand-in.daily.co/visit-1"}'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     accepted = 0
@@ -628,12 +629,12 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
     def serve() -> None:
         nonlocal accepted
         for _ in range(2):
-            wire, _ = listening.accept()
+            connection, _ = listening.accept()
             accepted += 1
-            with wire:
-                wire.recv(65536)
-                wire.sendall(head % len(answer) + answer)
-                wire.recv(65536)  # the next request, to be dropped without an answer
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head % len(answer) + answer)
+                connection.recv(65536)  # the next request, which gets no answer
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=serve, daemon=True).start()
@@ -646,34 +647,34 @@ def test_a_connection_that_daily_closed_meanwhile_costs_nobody_a_room() -> None:
 
 
 @contextmanager
-def daily_that_says(said: Json) -> Iterator[Daily]:
-    """A Daily that answers whatever it is asked with these words."""
-    with a_server_that_says(http("200 OK", json.dumps(said))) as address:
+def daily_with_answer(answer: Json) -> Iterator[Daily]:
+    """Yield a Daily that gives this answer to every request."""
+    with server_with_reply(http("200 OK", json.dumps(answer))) as address:
         yield Daily(settings(StandIn(address, httpx.Client(base_url=address))))
 
 
 @pytest.mark.parametrize(
-    "said",
+    "answer",
     [
         {"name": "visit-2", "url": "https://stand-in.daily.co/visit-1"},
         {"name": "visit-1", "url": "javascript:alert(1)"},
     ],
     ids=["of another name", "no address"],
 )
-def test_what_is_not_the_room_that_was_asked_for_is_no_room(said: Json) -> None:
-    with daily_that_says(said) as rooms:
+def test_an_answer_with_another_room_or_no_address_is_a_refusal(answer: Json) -> None:
+    with daily_with_answer(answer) as rooms:
         assert refused(lambda: rooms.get("visit-1")).kind == "away"
 
 
-@pytest.mark.parametrize("said", [{}, {"data": None}, {"data": {"id": 1}}])
-def test_what_is_no_list_of_rooms_is_none(said: Json) -> None:
-    with daily_that_says(said) as rooms:
+@pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": {"id": 1}}])
+def test_an_answer_without_a_list_of_rooms_is_a_refusal(answer: Json) -> None:
+    with daily_with_answer(answer) as rooms:
         assert refused(rooms.standing).kind == "away"
 
 
-@pytest.mark.parametrize("said", [{}, {"token": None}, {"token": 7}])
-def test_what_is_no_token_lets_nobody_in(said: Json) -> None:
-    with daily_that_says(said) as rooms:
+@pytest.mark.parametrize("answer", [{}, {"token": None}, {"token": 7}])
+def test_an_answer_without_a_token_is_a_refusal(answer: Json) -> None:
+    with daily_with_answer(answer) as rooms:
         assert refused(lambda: rooms.token(token_spec())).kind == "away"
 
 
@@ -682,7 +683,7 @@ def test_what_is_no_token_lets_nobody_in(said: Json) -> None:
 
 @pytest.fixture(params=["asked of Daily", "signed here"])
 def tokens(request: pytest.FixtureRequest, daily: StandIn) -> VideoProvider:
-    """The two ways to a token; both must open the same doors."""
+    """The two ways to a token; both must let people into the same rooms."""
     domain_id = daily.api("GET", "/")["domain_id"] if request.param == "signed here" else ""
     return provider(settings(daily, DAILY_DOMAIN_ID=domain_id))
 
@@ -701,7 +702,9 @@ def test_a_token_lets_its_person_into_its_room(daily: StandIn, tokens: VideoProv
     assert answer.json()["me"] == {"number": 1, "user_name": PERSON, "is_owner": True}
 
 
-def test_a_token_says_what_its_spec_says_and_ends(daily: StandIn, tokens: VideoProvider) -> None:
+def test_a_token_has_the_claims_of_its_spec_and_an_end(
+    daily: StandIn, tokens: VideoProvider
+) -> None:
     spec = token_spec(is_owner=False)
 
     claims = jwt.decode(tokens.token(spec), API_KEY, ["HS256"])
@@ -735,7 +738,7 @@ def test_a_token_without_an_opening_time_opens_at_once(tokens: VideoProvider) ->
         ({}, {"opens_at": None, "closes_at": 1_700_000_000}, "expired"),
     ],
 )
-def test_a_token_opens_nothing_else_and_at_no_other_time(
+def test_a_token_does_not_open_another_room_or_at_another_time(
     daily: StandIn, tokens: VideoProvider, token_changed: Json, room_changed: Json, refusal: str
 ) -> None:
     tokens.ensure(room_spec(**room_changed))
@@ -743,7 +746,7 @@ def test_a_token_opens_nothing_else_and_at_no_other_time(
     assert code(daily.join("visit-1", tokens.token(token_spec(**token_changed)))) == refusal
 
 
-def test_a_room_without_a_token_is_closed(daily: StandIn, rooms: Daily) -> None:
+def test_nobody_joins_a_room_without_a_token(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec())
 
     assert code(daily.join("visit-1", None)) == "no_token"
@@ -766,7 +769,7 @@ def test_a_token_of_another_key_or_domain_opens_nothing(
     assert code(daily.join("visit-1", forged)) == "bad_token"
 
 
-def test_signing_a_token_asks_nobody_even_when_daily_is_away(daily: StandIn) -> None:
+def test_signing_a_token_does_not_call_daily(daily: StandIn) -> None:
     signing = Daily(settings(daily, DAILY_DOMAIN_ID="known"))
     daily.fault("reset", times=99)
 
@@ -797,7 +800,7 @@ def test_a_person_is_put_out_when_the_token_ends(daily: StandIn, rooms: Daily) -
         return bool(answer["ended"] == "over")
 
     assert not ended()
-    until(ended)
+    wait_until(ended)
 
 
 def test_deleting_a_room_puts_its_people_out(daily: StandIn, rooms: Daily) -> None:
@@ -817,7 +820,7 @@ def test_deleting_a_room_puts_its_people_out(daily: StandIn, rooms: Daily) -> No
         ({"Authorization": "Bearer wrong"}, 401, "authentication-error"),
     ],
 )
-def test_the_api_tells_a_missing_key_from_a_wrong_one(
+def test_the_stand_in_tells_a_missing_key_from_a_wrong_one(
     daily: StandIn, header: dict[str, str], status: int, error: str
 ) -> None:
     answer = daily.http.get("/v1/rooms", headers=header)
@@ -825,7 +828,7 @@ def test_the_api_tells_a_missing_key_from_a_wrong_one(
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 
-def test_the_api_refuses_in_dailys_words(daily: StandIn) -> None:
+def test_the_stand_in_refuses_with_dailys_errors(daily: StandIn) -> None:
     def answers(method: str, path: str, body: object = None) -> tuple[int, str]:
         content = body if isinstance(body, str) else None
         json = None if isinstance(body, str) else body
@@ -847,7 +850,7 @@ def test_the_api_refuses_in_dailys_words(daily: StandIn) -> None:
     assert taken.json()["info"] == "a room named visit-1 already exists"
 
 
-def test_the_api_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Daily) -> None:
+def test_the_stand_in_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Daily) -> None:
     rooms.ensure(room_spec("visit-1"))
     rooms.ensure(room_spec("visit-2"))
     rooms.ensure(room_spec("visit-over", closes_at=int(time.time()) - 1))
@@ -864,7 +867,7 @@ def test_the_api_lists_rooms_and_reads_tokens_back(daily: StandIn, rooms: Daily)
     assert (read["room_name"], read["user_name"]) == ("visit-1", PERSON)
 
 
-def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
+def test_requests_beyond_dailys_limit_are_refused_with_quota() -> None:
     server, base_url = bind(API_KEY, "stand-in", limits=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with httpx.Client(base_url=base_url, headers={"Authorization": f"Bearer {API_KEY}"}) as http:
@@ -878,7 +881,7 @@ def test_beyond_dailys_own_limit_the_answer_is_quota() -> None:
     server.server_close()
 
 
-def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
+def test_the_stand_in_runs_as_a_program_and_prints_its_address() -> None:
     program = [sys.executable, "-m", "scripts", "fake-daily"]
     usage = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
     assert "--api-key" in usage.stdout
@@ -886,8 +889,8 @@ def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
     running = subprocess.Popen([*program, "--port", "0"], stdout=subprocess.PIPE, text=True)
     try:
         assert running.stdout is not None
-        said = running.stdout.readline()
-        address = re.search(r"http://127\.0\.0\.1:\d+", said)
+        line = running.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+", line)
         assert address is not None
         assert httpx.get(f"{address[0]}/control/requests").status_code == 200
     finally:
@@ -898,7 +901,7 @@ def test_the_stand_in_runs_as_a_program_and_says_where() -> None:
 # What is logged.
 
 
-def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
+def test_the_log_has_kind_status_and_error_but_no_name_or_key(
     daily: StandIn, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -916,18 +919,18 @@ def test_the_log_has_kind_status_and_error_and_nothing_of_anybody(
     refused(lambda: rooms.ensure(room_spec("visit-secret")))
     nowhere = StandIn(f"http://127.0.0.1:{free_port()}", daily.http)
     refused(lambda: Daily(settings(nowhere)).get("visit-secret"))
-    with daily_that_says({"token": "visit-secret", "name": "visit-secret"}) as broken:
+    with daily_with_answer({"token": "visit-secret", "name": "visit-secret"}) as broken:
         refused(lambda: broken.get("visit-secret"))
         refused(broken.standing)
-    with daily_that_says({"tokens": ["visit-secret"]}) as broken:
+    with daily_with_answer({"tokens": ["visit-secret"]}) as broken:
         refused(lambda: broken.token(spec))
 
     ours = [record.getMessage() for record in caplog.records if record.name == "api.video.daily"]
     assert ours == [
         "video provider: kind=away status=500 error=server-error",
         "video provider: kind=bad_key status=401 error=authentication-error",
-        *["video provider: kind=away status=0 error=unknown"] * 2,  # no answer of Daily's
-        *["video provider: kind=away status=200 error=unknown"] * 3,  # another than was asked for
+        *["video provider: kind=away status=0 error=unknown"] * 2,  # the answer is not Daily's
+        *["video provider: kind=away status=200 error=unknown"] * 3,  # without what was asked for
     ]
     for secret in (*tokens, API_KEY, "k" * 40, "visit-secret", PERSON, spec["user_id"]):
         assert secret not in caplog.text

@@ -1,4 +1,4 @@
-"""The doctor looks around the database as well: PostgREST, tokens, clocks and Daily."""
+"""The doctor examines the database's surroundings too: PostgREST, tokens, clocks and Daily."""
 
 import json
 import threading
@@ -16,7 +16,7 @@ from scripts.operate.doctor.environment import _clock
 from tests import actors, programs
 from tests.actors import Connection
 
-NOBODY = f"http://127.0.0.1:{free_port()}"
+NOWHERE = f"http://127.0.0.1:{free_port()}"
 EC_KEY = {
     "kty": "EC",
     "crv": "P-256",
@@ -26,33 +26,31 @@ EC_KEY = {
     "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
     "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0",
 }
-Found = list[dict[str, str]]
+Findings = list[dict[str, str]]
 
 
-def examine(db: Connection, environment: dict[str, str]) -> tuple[int, Found]:
-    """Look over a database and what this environment names; return the status and the findings."""
+def examine(db: Connection, environment: dict[str, str]) -> tuple[int, Findings]:
+    """Run the doctor on a database, with this environment; return its status and findings."""
     ended = programs.run("doctor", db.info.dsn, "--json", env=environment, timeout=60)
     assert ended.stderr == ""
-    findings: Found = json.loads(ended.stdout)["findings"]
-    assert all(found["why"] and found["do"] for found in findings if found["level"] != "ok")
+    findings: Findings = json.loads(ended.stdout)["findings"]
+    assert all(each["why"] and each["do"] for each in findings if each["level"] != "ok")
     return ended.returncode, findings
 
 
-def around(findings: Found) -> list[tuple[str, str]]:
-    """Return what was found around the database, by level."""
+def surroundings(findings: Findings) -> list[tuple[str, str]]:
+    """Return the findings on the database's surroundings."""
     return [
-        (found["level"], found["what"])
-        for found in findings
-        if found["what"].startswith(
-            ("PostgREST", "tokens", "Daily", "DAILY", "the API", "settings")
-        )
-        or "clock" in found["what"]
+        (each["level"], each["what"])
+        for each in findings
+        if each["what"].startswith(("PostgREST", "tokens", "Daily", "DAILY", "the API", "settings"))
+        or "clock" in each["what"]
     ]
 
 
 @contextmanager
 def answering(respond: Any) -> Iterator[str]:
-    """Run an HTTP server whose answers are a function's: status, headers and body."""
+    """Run an HTTP server; a function makes its answers: status, headers and body."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
@@ -80,54 +78,57 @@ def answering(respond: Any) -> Iterator[str]:
         server.server_close()
 
 
-def test_where_all_is_well_it_says_so_of_each_part(
+def test_the_doctor_reports_each_part_that_is_well(
     db: Connection, environment: dict[str, str]
 ) -> None:
     status, findings = examine(db, environment)
 
     rest = environment["SUPABASE_REST_URL"]
-    assert around(findings) == [
+    assert surroundings(findings) == [
         ("ok", "the database's clock agrees with this machine's"),
         ("ok", f"PostgREST at {rest}: answers, and knows the functions"),
         ("ok", "PostgREST's clock agrees with this machine's"),
         ("ok", "tokens: verified with the shared secret (HS256)"),
         ("ok", "Daily: the key opens the domain stand-in"),
     ]
-    assert [found for found in findings if found["level"] == "error"] == []
+    assert [each for each in findings if each["level"] == "error"] == []
     assert status == 0
 
 
-def test_where_nothing_is_configured_nothing_but_the_database_is_asked(db: Connection) -> None:
+def test_only_the_database_is_examined_where_nothing_else_is_configured(db: Connection) -> None:
     _, findings = examine(db, {})
 
-    assert around(findings) == [("ok", "the database's clock agrees with this machine's")]
+    assert surroundings(findings) == [("ok", "the database's clock agrees with this machine's")]
 
 
 def test_an_environment_that_the_api_does_not_start_with_is_an_error(
     db: Connection, environment: dict[str, str]
 ) -> None:
-    status, findings = examine(db, {**environment, "SUPABASE_JWKS_URL": f"{NOBODY}/keys"})
+    status, findings = examine(db, {**environment, "SUPABASE_JWKS_URL": f"{NOWHERE}/keys"})
 
-    [_, (level, what)] = around(findings)
+    [_, (level, what)] = surroundings(findings)
     assert (status, level) == (1, "error")
     assert "SUPABASE_JWT_SECRET and SUPABASE_JWKS_URL are both set" in what
 
 
-def test_parts_that_are_away_are_errors_each(db: Connection, environment: dict[str, str]) -> None:
+def test_each_part_that_is_away_is_an_error(db: Connection, environment: dict[str, str]) -> None:
     del environment["SUPABASE_JWT_SECRET"]
-    away = {"SUPABASE_REST_URL": NOBODY, "SUPABASE_URL": NOBODY, "DAILY_API_URL": f"{NOBODY}/v1"}
+    away = {"SUPABASE_REST_URL": NOWHERE, "SUPABASE_URL": NOWHERE, "DAILY_API_URL": f"{NOWHERE}/v1"}
 
     status, findings = examine(db, {**environment, **away})
 
     assert status == 1
-    assert around(findings)[1:] == [
-        ("error", f"PostgREST at {NOBODY}: supabase away"),
-        ("error", f"tokens: no public keys can be had from {NOBODY}/auth/v1/.well-known/jwks.json"),
-        ("error", f"Daily at {NOBODY}/v1 does not answer (ConnectError)"),
+    assert surroundings(findings)[1:] == [
+        ("error", f"PostgREST at {NOWHERE}: supabase away"),
+        (
+            "error",
+            f"tokens: no public keys can be had from {NOWHERE}/auth/v1/.well-known/jwks.json",
+        ),
+        ("error", f"Daily at {NOWHERE}/v1 does not answer (ConnectError)"),
     ]
 
 
-def test_postgrest_that_does_not_know_the_functions_is_an_error(
+def test_a_postgrest_without_the_functions_is_an_error(
     db: Connection, environment: dict[str, str]
 ) -> None:
     def unknown(*_: Any) -> tuple[int, dict[str, str], bytes]:
@@ -137,31 +138,33 @@ def test_postgrest_that_does_not_know_the_functions_is_an_error(
         status, findings = examine(db, {**environment, "SUPABASE_REST_URL": url})
 
     assert status == 1
-    assert ("error", f"PostgREST at {url}: functions missing") in around(findings)
+    assert ("error", f"PostgREST at {url}: functions missing") in surroundings(findings)
 
 
 @pytest.mark.parametrize(("seconds", "level"), [(5, "warning"), (-60, "error")])
-def test_a_clock_that_differs_is_said(
+def test_a_clock_that_differs_is_reported(
     db: Connection, environment: dict[str, str], seconds: int, level: str
 ) -> None:
     real = environment["SUPABASE_REST_URL"]
 
     def late(method: str, path: str, headers: Any, body: bytes) -> tuple[int, Any, bytes]:
         answer = httpx.request(method, real + path, headers=headers, content=body, timeout=5)
-        told = parsedate_to_datetime(answer.headers["Date"]).timestamp()
-        return answer.status_code, {"Date": formatdate(told + seconds, usegmt=True)}, answer.content
+        date = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        return answer.status_code, {"Date": formatdate(date + seconds, usegmt=True)}, answer.content
 
     with answering(late) as url:
         status, findings = examine(db, {**environment, "SUPABASE_REST_URL": url})
 
-    [said] = [found for found in around(findings) if found[1].startswith("PostgREST's clock")]
-    assert said[0] == level
-    assert ("ahead of" if seconds > 0 else "behind") in said[1]
+    [(found_level, what)] = [
+        finding for finding in surroundings(findings) if finding[1].startswith("PostgREST's clock")
+    ]
+    assert found_level == level
+    assert ("ahead of" if seconds > 0 else "behind") in what
     assert status == int(level == "error")
 
 
 @pytest.mark.parametrize(
-    ("told", "level", "what"),
+    ("times", "level", "what"),
     [
         ((101.0, 101.0), "ok", "agrees"),
         ((103.9, 103.9), "ok", "agrees"),
@@ -171,10 +174,10 @@ def test_a_clock_that_differs_is_said(
         ((80.0, 80.0), "error", "is 20 s behind"),
     ],
 )
-def test_an_answer_that_took_its_time_is_no_difference_of_clocks(
-    told: tuple[float, float], level: str, what: str
+def test_a_slow_answer_is_not_taken_for_a_wrong_clock(
+    times: tuple[float, float], level: str, what: str
 ) -> None:
-    finding = _clock("a clock", told, (100.0, 102.0))
+    finding = _clock("a clock", times, (100.0, 102.0))
 
     assert finding.level == level
     assert what in finding.what
@@ -189,7 +192,7 @@ def test_an_answer_that_took_its_time_is_no_difference_of_clocks(
         ([], True, "ok", "tokens: verified with the shared secret (HS256)"),
     ],
 )
-def test_how_tokens_are_verified_is_compared_with_the_keys_that_are_published(
+def test_the_way_of_verifying_tokens_is_compared_with_the_published_keys(
     db: Connection, environment: dict[str, str], keys: Any, secret: bool, level: str, what: str
 ) -> None:
     if not secret:
@@ -201,22 +204,26 @@ def test_how_tokens_are_verified_is_compared_with_the_keys_that_are_published(
     with answering(publish) as url:
         _, findings = examine(db, {**environment, "SUPABASE_URL": url})
 
-    [said] = [found for found in around(findings) if found[1].startswith("tokens")]
-    assert said[0] == level
-    assert what in said[1]
+    [(found_level, found_what)] = [
+        finding for finding in surroundings(findings) if finding[1].startswith("tokens")
+    ]
+    assert found_level == level
+    assert what in found_what
 
 
 def test_a_key_that_daily_refuses_is_an_error(db: Connection, environment: dict[str, str]) -> None:
     status, findings = examine(db, {**environment, "DAILY_API_KEY": "another"})
 
     assert status == 1
-    assert around(findings)[-1] == (
+    assert surroundings(findings)[-1] == (
         "error",
         f"Daily at {environment['DAILY_API_URL']} answers 401",
     )
 
 
-def test_a_domain_that_is_not_the_keys_is_said(db: Connection, environment: dict[str, str]) -> None:
+def test_a_domain_that_is_not_the_keys_is_reported(
+    db: Connection, environment: dict[str, str]
+) -> None:
     actors.configure(db, video_base_url="https://another.daily.co")
     try:
         status, findings = examine(db, {**environment, "DAILY_DOMAIN_ID": "another"})
@@ -224,7 +231,7 @@ def test_a_domain_that_is_not_the_keys_is_said(db: Connection, environment: dict
         actors.configure(db, video_base_url=None)
 
     assert status == 1
-    assert around(findings)[-2:] == [
+    assert surroundings(findings)[-2:] == [
         ("error", "DAILY_DOMAIN_ID is not the id of stand-in"),
         (
             "warning",

@@ -1,4 +1,4 @@
-"""The headers of every answer, whoever gives it."""
+"""The headers of all answers, and the origins that may read them."""
 
 from dataclasses import replace
 
@@ -13,20 +13,20 @@ from tests.api.conftest import Api, assert_refused, headers_of
 @pytest.mark.parametrize(
     "path", ["/api/credits/user", "/api/nowhere", "/healthz", "/dashboard/therapy", "/ui/api.js"]
 )
-def test_no_answer_is_guessed_at_or_told_on(api: Api, path: str) -> None:
+def test_every_answer_has_the_security_headers(api: Api, path: str) -> None:
     answer = api.http.get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] in ("no-referrer", "same-origin")
     assert answer.headers["X-Request-Id"]
 
 
-def test_what_the_api_answers_is_never_stored_and_never_a_page(api: Api, client: Person) -> None:
+def test_an_answer_of_the_api_is_not_stored_and_is_no_page(api: Api, client: Person) -> None:
     for answer in (api.get("/api/credits/user", client), api.get("/api/credits/user")):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
-def test_the_screens_keep_their_own_policy(api: Api) -> None:
+def test_the_pages_have_their_own_policy(api: Api) -> None:
     page = api.http.get("/dashboard/therapy")
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
     assert page.headers["Referrer-Policy"] == "same-origin"
@@ -37,12 +37,12 @@ FRONTEND = "https://app.example.org"
 
 @pytest.fixture
 def open_api(settings: Settings) -> Api:
-    """The API of an installation whose frontend lives elsewhere."""
+    """The API of an installation whose frontend has another origin."""
     return Api(replace(settings, allowed_origins=(FRONTEND, "http://localhost:3000")))
 
 
 def preflight(api: Api, path: str, origin: str, method: str = "POST") -> TestResponse:
-    """Ask as a browser does before it sends a token."""
+    """Send the request that a browser sends before one with a token."""
     return api.http.options(
         path,
         headers={
@@ -54,21 +54,21 @@ def preflight(api: Api, path: str, origin: str, method: str = "POST") -> TestRes
 
 
 def cors(answer: TestResponse) -> set[str]:
-    """Return the names of the headers that open an answer to another origin."""
+    """Return the names of an answer's headers that let another origin read it."""
     return {name for name, _ in answer.headers if name.startswith("Access-Control-")}
 
 
 @pytest.mark.parametrize("path", ["/api/sessions/approve", "/api/therapist/create-custom-session"])
 @pytest.mark.parametrize("origin", [FRONTEND, "http://localhost:3000"])
-def test_a_listed_origin_may_ask_and_read(
+def test_a_listed_origin_may_call_and_read(
     open_api: Api, client: Person, path: str, origin: str
 ) -> None:
-    asked = preflight(open_api, path, origin)
-    assert asked.status_code == 200
-    assert asked.headers["Access-Control-Allow-Origin"] == origin
-    assert asked.headers["Access-Control-Allow-Methods"] == "GET, POST"
-    assert asked.headers["Access-Control-Allow-Headers"].lower() == "authorization, content-type"
-    assert asked.headers["Access-Control-Max-Age"] == "600"
+    options = preflight(open_api, path, origin)
+    assert options.status_code == 200
+    assert options.headers["Access-Control-Allow-Origin"] == origin
+    assert options.headers["Access-Control-Allow-Methods"] == "GET, POST"
+    assert options.headers["Access-Control-Allow-Headers"].lower() == "authorization, content-type"
+    assert options.headers["Access-Control-Max-Age"] == "600"
 
     read = open_api.http.get("/api/credits/user", headers={**headers_of(client), "Origin": origin})
     assert read.status_code == 200
@@ -77,7 +77,7 @@ def test_a_listed_origin_may_ask_and_read(
     refused = open_api.http.get("/api/credits/user", headers={"Origin": origin})
     assert_refused(refused, 401, "AUTHENTICATION_ERROR")
     assert refused.headers["Access-Control-Allow-Origin"] == origin
-    for answer in (asked, read, refused):
+    for answer in (options, read, refused):
         assert answer.headers.getlist("Vary") == ["Origin"]
         assert "Access-Control-Allow-Credentials" not in answer.headers
 
@@ -99,20 +99,20 @@ def test_a_listed_origin_may_ask_and_read(
     ],
 )
 def test_no_other_origin_may_read(open_api: Api, client: Person, origin: str) -> None:
-    asked = preflight(open_api, "/api/sessions/approve", origin)
+    options = preflight(open_api, "/api/sessions/approve", origin)
     read = open_api.http.get("/api/credits/user", headers={**headers_of(client), "Origin": origin})
-    for answer in (asked, read):
+    for answer in (options, read):
         assert cors(answer) == set()
         assert answer.headers.getlist("Vary") == ["Origin"]
 
 
-def test_what_is_not_the_api_is_opened_to_nobody(open_api: Api) -> None:
+def test_only_the_api_is_open_to_listed_origins(open_api: Api) -> None:
     for path in ("/healthz", "/metrics", "/dashboard/therapy", "/ui/api.js"):
         assert cors(open_api.http.get(path, headers={"Origin": FRONTEND})) == set()
 
 
-def test_without_a_list_no_origin_is_opened_to(api: Api) -> None:
-    asked = preflight(api, "/api/sessions/approve", FRONTEND)
-    assert asked.status_code == 200
-    assert cors(asked) == set()
-    assert "Vary" not in asked.headers
+def test_no_origin_is_allowed_without_a_list(api: Api) -> None:
+    options = preflight(api, "/api/sessions/approve", FRONTEND)
+    assert options.status_code == 200
+    assert cors(options) == set()
+    assert "Vary" not in options.headers

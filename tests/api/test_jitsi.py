@@ -1,4 +1,4 @@
-"""Jitsi: addresses that nobody guesses, tokens where the server checks them, and nobody asked."""
+"""Rooms on a Jitsi server: secret addresses, and tokens if the server checks them."""
 
 import re
 from dataclasses import replace
@@ -50,21 +50,21 @@ def jitsi_settings(settings: Settings) -> Settings:
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What a Jitsi server reads in a token."""
+    """Return the claims that a Jitsi server reads in a token."""
     claims: dict[str, Any] = jwt.decode(
         token, APP_SECRET, ["HS256"], audience="jitsi", options={"verify_nbf": False}
     )
     return claims
 
 
-def test_every_time_a_session_has_the_same_address() -> None:
+def test_a_session_always_has_the_same_address() -> None:
     room = jitsi().ensure(ROOM)
 
     assert room == jitsi().ensure({**ROOM, "closes_at": 4_100_000_000}) == jitsi().get(NAME)
     assert room.url == f"https://meet.example.org/{room.name}"
 
 
-def test_who_knows_the_session_does_not_know_the_address() -> None:
+def test_an_address_cannot_be_guessed_from_the_session() -> None:
     rooms = [jitsi().ensure(ROOM), jitsi(JITSI_APP_SECRET=APP_SECRET[::-1]).ensure(ROOM)]
     other = jitsi().ensure({**ROOM, "name": NAME[::-1]})
 
@@ -73,12 +73,12 @@ def test_who_knows_the_session_does_not_know_the_address() -> None:
     assert re.fullmatch("s-[0-9a-f]{32}", rooms[0].name)
 
 
-def test_there_is_nothing_to_delete_and_nothing_to_keep_in_order() -> None:
+def test_jitsi_has_no_rooms_to_delete_or_list() -> None:
     assert jitsi().delete(NAME) is True
     assert jitsi().standing() is None
 
 
-def test_without_an_application_id_there_is_no_token() -> None:
+def test_there_is_no_token_without_an_application_id() -> None:
     assert jitsi().token({**PERSON, "opens_at": None, "expires_at": 4_000_000_000}) == ""
 
 
@@ -133,7 +133,7 @@ def test_an_instant_session_is_proposed_approved_and_joined_on_jitsi(
     assert httpx.get(f"{daily}/control/requests", timeout=5).json()["counts"] == {}
 
 
-def test_without_tokens_joining_gives_the_bare_address(
+def test_joining_without_tokens_gives_the_bare_address(
     jitsi_settings: Settings, db: Connection, therapist: Person, client: Person
 ) -> None:
     api = Api(replace(jitsi_settings, jitsi_app_id=None))

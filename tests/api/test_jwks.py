@@ -1,4 +1,4 @@
-"""The project's public keys: how often they are fetched, and what holds while they cannot be."""
+"""The project's public keys: how often they are fetched, and what happens when that fails."""
 
 import json
 import threading
@@ -24,36 +24,37 @@ def published(*names: str) -> dict[str, Any]:
 
 
 class KeyServer:
-    """Says what a test wants it to say, and counts."""
+    """Answers as a test wants it to, and counts the fetches."""
 
     def __init__(self) -> None:
         """Listen on a port of its own."""
         self.document: object = published("one")
         self.status = 200
-        self.asked = 0
+        self.fetches = 0
         self.go = threading.Event()
         self.go.set()
         self.trickle = False
         self.drip_head = False
-        said = self
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                said.asked += 1
-                said.go.wait(20)
-                for byte in b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 60 if said.drip_head else b"":
+                server.fetches += 1
+                server.go.wait(20)
+                head = b"HTTP/1.1 200 OK\r\nX-Filler: " + b"x" * 60
+                for byte in head if server.drip_head else b"":
                     self.wfile.write(bytes([byte]))
                     time.sleep(0.1)
-                self.send_response(said.status)
-                if said.status == 302:
+                self.send_response(server.status)
+                if server.status == 302:
                     self.send_header("Location", "/elsewhere")
                 self.end_headers()
-                for byte in json.dumps(said.document).encode():
+                for byte in json.dumps(server.document).encode():
                     try:
                         self.wfile.write(bytes([byte]))
                     except OSError:
                         return
-                    if said.trickle:
+                    if server.trickle:
                         time.sleep(0.1)
 
             def log_message(self, *_: object) -> None:
@@ -66,12 +67,12 @@ class KeyServer:
 
 
 class Clock:
-    """A clock that a test winds."""
+    """A clock that a test sets."""
 
     now = 1000.0
 
     def __call__(self) -> float:
-        """Tell the time."""
+        """Return the time."""
         return self.now
 
 
@@ -103,34 +104,34 @@ def test_keys_are_fetched_again_after_ten_minutes_and_not_before(
     assert keys.find("one") is not None
     clock.now += 599
     assert keys.find("one") is not None
-    assert server.asked == 1
+    assert server.fetches == 1
     server.document = published("two")
     clock.now += 1
     assert keys.find("one") is None  # withdrawn
     assert keys.find("two") is not None
-    assert server.asked == 2
+    assert server.fetches == 2
 
 
-def test_a_new_key_is_found_at_once_and_unknown_names_are_asked_for_every_thirty_seconds(
+def test_a_new_key_is_found_at_once_and_unknown_keys_are_looked_for_every_30_seconds(
     server: KeyServer, keys: PublicKeys, clock: Clock
 ) -> None:
     keys.find("one")
     server.document = published("one", "two")
     assert keys.find("two") is not None
-    assert server.asked == 2
+    assert server.fetches == 2
     for unknown in range(50):
         assert keys.find(f"unknown-{unknown}") is None
     clock.now += 29
     assert keys.find("unknown") is None
-    assert server.asked == 2
+    assert server.fetches == 2
     clock.now += 1
     assert keys.find("unknown") is None
     assert keys.find("unknown") is None
-    assert server.asked == 3
+    assert server.fetches == 3
 
 
 @pytest.mark.parametrize("fault", ["500", "302", "not json", "not a set", "too large"])
-def test_stale_keys_are_used_on_and_a_failed_fetch_is_repeated_after_thirty_seconds(
+def test_old_keys_stay_in_use_and_a_failed_fetch_is_repeated_after_30_seconds(
     server: KeyServer, keys: PublicKeys, clock: Clock, fault: str
 ) -> None:
     keys.find("one")
@@ -141,15 +142,15 @@ def test_stale_keys_are_used_on_and_a_failed_fetch_is_repeated_after_thirty_seco
     clock.now += 86_400
     for _ in range(20):
         assert keys.find("one") is not None
-    assert server.asked == 2
+    assert server.fetches == 2
     server.status, server.document = 200, published("two")
     clock.now += 30
     keys.find("one")
-    assert server.asked == 3
+    assert server.fetches == 3
     assert keys.find("two") is not None
 
 
-def test_without_any_key_each_fault_is_said_and_the_next_token_tries_again(
+def test_the_next_token_fetches_again_while_there_is_no_key(
     server: KeyServer, keys: PublicKeys
 ) -> None:
     server.status = 503
@@ -160,7 +161,7 @@ def test_without_any_key_each_fault_is_said_and_the_next_token_tries_again(
 
 
 @pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1])
-def test_an_answer_of_more_than_64_kib_holds_no_keys(
+def test_an_answer_of_more_than_64_kib_is_refused(
     server: KeyServer, keys: PublicKeys, size: int
 ) -> None:
     document = {**published("one"), "filler": ""}
@@ -177,16 +178,16 @@ def test_an_answer_of_more_than_64_kib_holds_no_keys(
 def test_many_threads_make_one_fetch(server: KeyServer, keys: PublicKeys) -> None:
     server.go.clear()
     with ThreadPoolExecutor(16) as pool:
-        found = [pool.submit(keys.find, "one") for _ in range(16)]
-        while server.asked == 0:
+        calls = [pool.submit(keys.find, "one") for _ in range(16)]
+        while server.fetches == 0:
             time.sleep(0.01)
         server.go.set()
-        assert all(each.result() is not None for each in found)
-    assert server.asked == 1
+        assert all(call.result() is not None for call in calls)
+    assert server.fetches == 1
 
 
 @pytest.mark.parametrize("slow", ["silent", "a byte at a time", "a header's byte at a time"])
-def test_nobody_waits_longer_than_three_seconds_however_many_wait(
+def test_no_caller_waits_longer_than_three_seconds(
     server: KeyServer, keys: PublicKeys, slow: str
 ) -> None:
     if slow == "silent":
@@ -194,27 +195,27 @@ def test_nobody_waits_longer_than_three_seconds_however_many_wait(
     server.trickle = True
     server.drip_head = "header" in slow
 
-    def ask(_: int) -> float:
+    def find(_: int) -> float:
         began = time.monotonic()
         with pytest.raises(KeysUnavailable):
             keys.find("one")
         return time.monotonic() - began
 
     with ThreadPoolExecutor(8) as pool:
-        waited = list(pool.map(ask, range(8)))
-    assert max(waited) < 4
-    if server.drip_head:  # that fetch is still under way, and has had its time
-        assert ask(0) < 0.5
-    assert server.asked == 1
+        seconds = list(pool.map(find, range(8)))
+    assert max(seconds) < 4
+    if server.drip_head:  # that fetch still runs, and nobody waits for it any more
+        assert find(0) < 0.5
+    assert server.fetches == 1
 
 
-def test_ready_waits_for_the_first_keys_though_somebody_else_fetches_them(
+def test_ready_waits_for_a_fetch_that_another_thread_began(
     server: KeyServer, keys: PublicKeys
 ) -> None:
     server.go.clear()
     with ThreadPoolExecutor(2) as pool:
         finding = pool.submit(keys.find, "one")
-        while server.asked == 0:
+        while server.fetches == 0:
             time.sleep(0.01)
         ready = pool.submit(keys.ready)
         time.sleep(0.1)
@@ -224,7 +225,7 @@ def test_ready_waits_for_the_first_keys_though_somebody_else_fetches_them(
         assert finding.result() is not None
 
 
-def test_while_old_keys_are_replaced_only_one_thread_waits(
+def test_only_one_thread_waits_while_old_keys_are_replaced(
     server: KeyServer, keys: PublicKeys, clock: Clock
 ) -> None:
     keys.find("one")
@@ -232,7 +233,7 @@ def test_while_old_keys_are_replaced_only_one_thread_waits(
     server.go.clear()
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(keys.find, "one")
-        while server.asked == 1:
+        while server.fetches == 1:
             time.sleep(0.01)
         began = time.monotonic()
         for _ in range(100):
@@ -260,7 +261,7 @@ def test_while_old_keys_are_replaced_only_one_thread_waits(
     ],
     ids=str,
 )
-def test_a_key_that_is_not_for_verifying_these_tokens_is_no_key(
+def test_a_key_that_is_not_for_verifying_tokens_is_ignored(
     server: KeyServer, keys: PublicKeys, unsuitable: dict[str, Any]
 ) -> None:
     [good, bad] = published("good", "bad")["keys"]
@@ -269,12 +270,12 @@ def test_a_key_that_is_not_for_verifying_these_tokens_is_no_key(
     assert keys.find("bad") is None
 
 
-def test_a_set_without_a_key_for_these_tokens_is_told_to_whoever_reads_the_log(
+def test_a_key_set_without_a_usable_key_is_logged(
     server: KeyServer, keys: PublicKeys, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys.find("one")
     assert caplog.messages == []
     server.document = {"keys": []}
     keys.find("two")
-    [told] = caplog.messages
-    assert "is SUPABASE_JWT_SECRET missing?" in told
+    [message] = caplog.messages
+    assert "is SUPABASE_JWT_SECRET missing?" in message

@@ -1,4 +1,4 @@
-"""What the API writes down, and what it never does; a whole run's words are searched."""
+"""The API's log: what stands in it, and what never does."""
 
 import json
 import socket
@@ -40,7 +40,7 @@ def lines(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
-def test_a_whole_runs_logs_hold_no_token_title_note_room_or_person(
+def test_the_log_of_a_whole_run_has_no_token_title_note_room_or_person(
     served: Served, db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 3)
@@ -78,7 +78,7 @@ def test_a_whole_runs_logs_hold_no_token_title_note_room_or_person(
         send("POST", f"/api/sessions/{cancelled}/cancel", therapist, reason=REASON)
         send("GET", "/api/credits/user", client)
         send("GET", "/api/therapist/clients", therapist)
-        # Refusals, a path that is none, and words where none are expected.
+        # Refusals, an unknown path, and secrets in places where none belong.
         send("GET", f"/api/sessions?status={TITLE}&access_token={tokens[client]}", client)
         send("GET", f"/api/{NOTE}/{tokens[client]}", client)
         send("POST", "/api/sessions/approve", client, title=TITLE)
@@ -114,7 +114,7 @@ def test_a_whole_runs_logs_hold_no_token_title_note_room_or_person(
     assert all(line["ms"] >= 0 and line["request_id"] for line in requests)
 
 
-def test_a_line_about_a_fault_carries_the_request_id_of_its_answer(
+def test_a_line_about_a_fault_has_the_request_id_of_its_answer(
     log_file: Path, client: Person
 ) -> None:
     with serving(
@@ -135,13 +135,13 @@ def test_a_line_about_a_fault_carries_the_request_id_of_its_answer(
 
 
 @pytest.mark.parametrize("given", ["trace-7", "0af7651916cd43dd8448eb211c80319c", "a.b_c"])
-def test_a_sane_request_id_is_taken_over(api: Api, given: str) -> None:
+def test_a_plain_request_id_is_kept(api: Api, given: str) -> None:
     answer = api.http.get("/healthz", headers={"X-Request-Id": given})
     assert answer.headers["X-Request-Id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 65, '{"a":1}', "é", "a,b"])
-def test_any_other_is_replaced_by_one_of_our_own(api: Api, given: str) -> None:
+def test_any_other_request_id_is_replaced(api: Api, given: str) -> None:
     first, second = (
         api.http.get("/nowhere", headers={"X-Request-Id": given}).headers["X-Request-Id"]
         for _ in range(2)

@@ -1,4 +1,4 @@
-"""What somebody learns by trying: SQL in every text, other people's ids, and how long it takes."""
+"""What an attacker can try: SQL in every field, other people's ids, and the time of an answer."""
 
 import time
 from statistics import median
@@ -41,7 +41,7 @@ BY_ID: list[tuple[str, str, dict[str, Any]]] = [
 def send(
     api: Api, person: Person, route: tuple[str, str, dict[str, Any]], id_: str
 ) -> TestResponse:
-    """Send one of those requests."""
+    """Send one of the requests of BY_ID."""
     method, path, body = route
     filled = {name: value.replace("ID", id_) for name, value in body.items()}
     json = {"json": filled} if method == "POST" else {}
@@ -49,7 +49,7 @@ def send(
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_sql_in_a_text_is_kept_as_text(
+def test_sql_in_a_text_is_stored_as_text(
     api: Api, db: Connection, therapist: Person, client: Person, hostile: str
 ) -> None:
     give_credits(db, client, 3)
@@ -74,18 +74,18 @@ def test_sql_in_a_text_is_kept_as_text(
     api.approve(client, second)
     api.post(f"/api/sessions/{second['id']}/cancel", client, reason=hostile)
 
-    told = api.get(f"/api/sessions/{session['id']}", client).json
-    assert (told["session"]["title"], told["session"]["notes"]) == (hostile, hostile)
-    assert told["session"]["session_type"] == hostile[:50].strip()
-    assert told["events"][-1]["reason"] == hostile
-    told = api.get(f"/api/sessions/{second['id']}", therapist).json
-    assert told["events"][-1]["reason"] == hostile
+    history = api.get(f"/api/sessions/{session['id']}", client).json
+    assert (history["session"]["title"], history["session"]["notes"]) == (hostile, hostile)
+    assert history["session"]["session_type"] == hostile[:50].strip()
+    assert history["events"][-1]["reason"] == hostile
+    history = api.get(f"/api/sessions/{second['id']}", therapist).json
+    assert history["events"][-1]["reason"] == hostile
     assert contents(db)["public.users"] == others
     assert actors.balances(db, client) == [3]
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)
-def test_sql_where_no_text_belongs_is_refused(
+def test_sql_in_a_field_that_is_no_text_is_refused(
     api: Api, db: Connection, therapist: Person, client: Person, hostile: str
 ) -> None:
     before = contents(db)
@@ -106,7 +106,7 @@ def test_sql_where_no_text_belongs_is_refused(
 
 
 @pytest.mark.parametrize("route", BY_ID, ids=lambda route: f"{route[0]} {route[1]}")
-def test_what_is_absent_and_what_is_somebody_elses_are_answered_alike(
+def test_another_persons_session_is_answered_like_a_missing_one(
     api: Api,
     db: Connection,
     therapist: Person,
@@ -135,7 +135,7 @@ def test_what_is_absent_and_what_is_somebody_elses_are_answered_alike(
         assert own.count(own[0]) == len(own)
 
 
-def test_asking_for_somebody_elses_session_waits_for_nobody(
+def test_a_call_for_another_persons_session_does_not_wait_for_its_lock(
     server: Server,
     api_database: str,
     db: Connection,
@@ -145,7 +145,7 @@ def test_asking_for_somebody_elses_session_waits_for_nobody(
 ) -> None:
     give_credits(db, client)
     session = propose(db, therapist, client)
-    said = set()
+    sqlstates = set()
 
     with actors.connect(server.uri(api_database), autocommit=False) as busy:
         db.execute("set lock_timeout = '5s'")
@@ -161,21 +161,21 @@ def test_asking_for_somebody_elses_session_waits_for_nobody(
         ):
             with pytest.raises(psycopg.Error) as refusal:
                 actors.call(db, stranger, function, p_session_id=session["id"])
-            said.add(refusal.value.sqlstate)
+            sqlstates.add(refusal.value.sqlstate)
         db.execute("set lock_timeout = '100ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             actors.call(db, client, "decline_session", p_session_id=session["id"])
         busy.rollback()
 
-    assert said == {"PT404"}
+    assert sqlstates == {"PT404"}
 
 
-def test_somebody_elses_session_takes_as_long_as_none(
+def test_another_persons_session_takes_as_long_as_a_missing_one(
     db: Connection, therapist: Person, client: Person, stranger: Person
 ) -> None:
     sessions = [propose(db, therapist, client) for _ in range(20)]
     functions = ("approve_session_and_deduct_credit", "get_session", "preview_cancellation")
-    took: dict[tuple[str, bool], list[float]] = {}
+    times: dict[tuple[str, bool], list[float]] = {}
 
     def ask(function: str, id_: Any) -> float:
         began = time.perf_counter()
@@ -184,12 +184,12 @@ def test_somebody_elses_session_takes_as_long_as_none(
         return time.perf_counter() - began
 
     with act_as(db, stranger):
-        for turn in range(200):  # by turns, so that whatever else goes on meets both alike
+        for turn in range(200):  # by turns, so that the machine's other work slows both alike
             for function in functions:
                 for is_there in (True, False):
                     id_ = sessions[turn % 20]["id"] if is_there else uuid4()
-                    took.setdefault((function, is_there), []).append(ask(function, id_))
+                    times.setdefault((function, is_there), []).append(ask(function, id_))
 
     for function in functions:
-        ratio = median(took[function, True]) / median(took[function, False])
+        ratio = median(times[function, True]) / median(times[function, False])
         assert 0.5 < ratio < 2, (function, ratio)

@@ -1,4 +1,4 @@
-"""How often a caller may ask: each counts alone, and what is not a caller is not counted."""
+"""Rate limits: each caller is counted alone, and probes and pages are not counted."""
 
 import socket
 import time
@@ -21,7 +21,7 @@ def strict(settings: Settings) -> Settings:
     return replace(settings, rate_limit="3/minute")
 
 
-def test_the_fourth_request_of_three_is_429_and_says_when_to_come_back(
+def test_a_request_over_the_limit_is_429_and_says_when_to_try_again(
     strict: Settings, client: Person, stranger: Person
 ) -> None:
     api = Api(strict)
@@ -31,11 +31,11 @@ def test_the_fourth_request_of_three_is_429_and_says_when_to_come_back(
     details = assert_refused(refused, 429, "RATE_LIMITED")
     assert 1 <= details["retry_after"] <= 60
     assert refused.headers["Retry-After"] == str(details["retry_after"])
-    # Somebody else, behind the same address, is not refused for it.
+    # Another person at the same address is not refused.
     assert api.get("/api/credits/user", stranger).status_code == 200
 
 
-def test_failed_sign_ins_are_counted_by_address_and_keep_nobody_else_out(
+def test_failed_sign_ins_are_counted_by_address_and_do_not_block_others(
     strict: Settings, client: Person
 ) -> None:
     api = Api(strict)
@@ -55,7 +55,7 @@ def test_probes_and_pages_are_not_counted(strict: Settings, path: str) -> None:
     assert answers == {200}
 
 
-def test_limits_can_be_several_or_off(settings: Settings, client: Person) -> None:
+def test_there_can_be_several_limits_or_none(settings: Settings, client: Person) -> None:
     several = Api(replace(settings, rate_limit="100/minute; 2/hour"))
     assert [several.get("/api/credits/user", client).status_code for _ in range(3)] == [
         200,
@@ -66,7 +66,7 @@ def test_limits_can_be_several_or_off(settings: Settings, client: Person) -> Non
     assert {off.get("/api/credits/user", client).status_code for _ in range(20)} == {200}
 
 
-def test_while_the_shared_counters_are_away_each_worker_counts_for_itself(
+def test_each_worker_counts_for_itself_while_the_shared_counters_are_away(
     strict: Settings, client: Person
 ) -> None:
     api = Api(replace(strict, rate_limit_storage_url=f"redis://127.0.0.1:{free_port()}/0"))
@@ -74,29 +74,29 @@ def test_while_the_shared_counters_are_away_each_worker_counts_for_itself(
     assert answers == [200, 200, 200, 429]
 
 
-def test_shared_counters_that_were_away_are_asked_again_after_ten_seconds(
+def test_shared_counters_that_were_away_are_tried_again_after_ten_seconds(
     strict: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = time.monotonic()
     clock = SimpleNamespace(monotonic=lambda: now, time=time.time)
     monkeypatch.setattr("api.serving.rate_limits.time", clock)
-    with socket.create_server(("127.0.0.1", 0)) as redis:  # one that never answers
+    with socket.create_server(("127.0.0.1", 0)) as redis:  # it never answers
         redis.settimeout(0.1)
         url = f"redis://127.0.0.1:{redis.getsockname()[1]}/0"
         limits = Limits(replace(strict, rate_limit="100/minute", rate_limit_storage_url=url))
 
-        def asked() -> bool:
-            """Say whether counting one request asked the shared counters."""
+        def connects() -> bool:
+            """Return whether counting one request connects to the shared counters."""
             limits.count("somebody")
             tries = 0
             with suppress(TimeoutError):
-                while True:  # whoever asks may try more than once
+                while True:  # the library may try more than once
                     redis.accept()[0].close()
                     tries += 1
             return tries > 0
 
-        assert asked()
+        assert connects()
         now += 9.5
-        assert not asked()
+        assert not connects()
         now += 1
-        assert asked()
+        assert connects()

@@ -1,4 +1,4 @@
-"""A token that was verified is remembered, and what made it good is asked again all the same."""
+"""Verified tokens are remembered; their end and their key are checked every time."""
 
 import time
 from dataclasses import replace
@@ -25,7 +25,7 @@ def signed(settings: Settings) -> str:
 
 
 def claims(settings: Settings) -> dict[str, object]:
-    """What a client's token says."""
+    """Return the claims of a client's token."""
     now = int(time.time())
     return {
         "iss": settings.jwt_issuer,
@@ -43,7 +43,7 @@ def test_a_token_is_verified_once_and_remembered(settings: Settings, signed: str
     assert verifier.verify(signed) is verifier.verify(signed)
 
 
-def test_a_remembered_token_ends_when_it_expires(
+def test_a_remembered_token_is_refused_once_it_expires(
     settings: Settings, signed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     verifier = TokenVerifier(settings)
@@ -56,7 +56,7 @@ def test_a_remembered_token_ends_when_it_expires(
         verifier.verify(signed)
 
 
-def test_a_remembered_token_with_another_signature_is_nobodys(
+def test_a_remembered_token_with_another_signature_is_refused(
     settings: Settings, signed: str
 ) -> None:
     verifier = TokenVerifier(settings)
@@ -68,7 +68,7 @@ def test_a_remembered_token_with_another_signature_is_nobodys(
             verifier.verify(forged)
 
 
-def test_a_remembered_token_ends_with_its_key(settings: Settings) -> None:
+def test_a_remembered_token_is_refused_once_its_key_is_withdrawn(settings: Settings) -> None:
     server = KeyServer()
     now = [1000.0]
     try:
@@ -88,6 +88,6 @@ def test_a_remembered_token_ends_with_its_key(settings: Settings) -> None:
 
 
 def key_set(name: str) -> dict[str, object]:
-    """Publish the key under a name."""
+    """Return a key set that has the key under a name."""
     key = jwt.algorithms.ECAlgorithm.to_jwk(PRIVATE.public_key(), as_dict=True)
     return {"keys": [{**key, "kid": name, "alg": "ES256", "use": "sig"}]}

@@ -1,4 +1,4 @@
-"""Rooms stand beside a session's own life: a provider's fault never costs an approval."""
+"""The rooms of sessions: made at approval, deleted at the end, never the cause of a failure."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api, assert_refused
 from tests.servers import Server
 
-# Every way in which the provider can fail a request, and for so long that no retry gets through.
+# Every way in which the provider can fail a request, for so long that the retry fails too.
 FAULTS = [
     {"fault": "latency", "seconds": 9},
     {"fault": "rate_limit", "retry_after": 60},
@@ -34,7 +34,7 @@ def rooms(daily: str) -> list[str]:
     return [room["name"] for room in overview["rooms"]]
 
 
-def test_an_instant_session_has_its_room_before_anybody_learns_where(
+def test_an_instant_session_has_a_room_that_no_answer_names_before_approval(
     api: Api, db: Connection, daily: str, therapist: Person, client: Person
 ) -> None:
     session = api.propose(therapist, client, is_instant=True)
@@ -52,7 +52,7 @@ def test_an_instant_session_has_its_room_before_anybody_learns_where(
     assert rooms(daily) == [name]
 
 
-def test_a_scheduled_session_has_its_room_from_approval_on(
+def test_a_scheduled_session_gets_its_room_at_approval(
     api: Api, db: Connection, daily: str, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -66,7 +66,7 @@ def test_a_scheduled_session_has_its_room_from_approval_on(
 
 @contextmanager
 def provider_failing(daily: str, fault: dict[str, object] | None) -> Iterator[None]:
-    """Within the block the provider fails, if with a fault; it never has more than one room."""
+    """Let the provider fail within the block, if a fault is given; it has one room at most."""
     if fault:
         httpx.post(f"{daily}/control/faults", json={**fault, "times": 50}).raise_for_status()
     yield
@@ -107,8 +107,8 @@ def test_a_fault_at_any_step_loses_no_credit_and_no_room_and_joining_works_later
     reconcile: Callable[..., int],
 ) -> None:
     api = Api(settings)
-    if step != "approve":  # which is measured with the time that a request really has
-        api.http.application.extensions["rooms"] = Daily(settings, budget=0.8)
+    if step != "approve":  # the approval is measured with the time that a request really has
+        api.http.application.extensions["video"] = Daily(settings, budget=0.8)
     give_credits(db, client, 2)
 
     with provider_failing(daily, fault if step == "create" else None):
@@ -148,7 +148,7 @@ def test_a_fault_at_any_step_loses_no_credit_and_no_room_and_joining_works_later
 
 
 @pytest.mark.parametrize("path", ["cancel", "decline"])
-def test_the_room_goes_when_the_session_is_called_off(
+def test_the_room_is_deleted_when_the_session_is_cancelled_or_declined(
     api: Api, daily: str, therapist: Person, client: Person, path: str
 ) -> None:
     session = api.propose(therapist, client, is_instant=True)
@@ -158,7 +158,7 @@ def test_the_room_goes_when_the_session_is_called_off(
     assert rooms(daily) == []
 
 
-def test_without_video_sessions_are_still_approved_and_joining_says_why_not(
+def test_sessions_are_approved_without_video_and_joining_says_why_it_fails(
     api_without_video: Api, db: Connection, therapist: Person, client: Person
 ) -> None:
     api = api_without_video

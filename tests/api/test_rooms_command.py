@@ -1,4 +1,4 @@
-"""The operator's command for rooms, as a process: looks by default, repairs with --apply."""
+"""The operator's command for rooms, as a process: lists by default, repairs with --apply."""
 
 import time
 from collections.abc import Iterator
@@ -18,22 +18,22 @@ from tests.servers import Server
 
 @dataclass(frozen=True)
 class Rooms:
-    """The stand-in's rooms, past the code under test."""
+    """The stand-in's rooms, without the code under test."""
 
     http: httpx.Client
 
     def make(self, name: str, **body: Any) -> None:
-        """Make a room as somebody else would."""
-        made = {"name": name, "privacy": "private", **body}
-        self.http.post("/v1/rooms", json=made).raise_for_status()
+        """Make a room."""
+        room = {"name": name, "privacy": "private", **body}
+        self.http.post("/v1/rooms", json=room).raise_for_status()
 
     def state(self) -> dict[str, Any]:
-        """Requests so far, and every room."""
+        """Return the requests so far, and all rooms."""
         answer: dict[str, Any] = self.http.get("/control/requests").json()
         return answer
 
     def names(self) -> set[str]:
-        """The names of the rooms."""
+        """Return the names of the rooms."""
         return {room["name"] for room in self.state()["rooms"]}
 
 
@@ -82,7 +82,7 @@ def name_of(session: Row) -> str:
     return f"s-{session['id'].hex}"
 
 
-def test_it_says_what_is_wrong_then_repairs_it_then_finds_nothing(
+def test_reconcile_lists_what_is_wrong_repairs_it_and_then_finds_nothing(
     operator: Operator, db: Connection, rooms: Rooms, sessions: list[Row]
 ) -> None:
     missing, wrong, cancelled = sessions
@@ -94,10 +94,10 @@ def test_it_says_what_is_wrong_then_repairs_it_then_finds_nothing(
         rooms.make(name)
     before = rooms.state()["rooms"]
 
-    looked = reconcile(operator)
+    listing = reconcile(operator)
 
     assert rooms.state()["rooms"] == before
-    assert said(looked, 1).splitlines() == [
+    assert said(listing, 1).splitlines() == [
         "4 private room(s) at the video provider.",
         f"1/3 {name_of(cancelled)} to delete",
         f"2/3 {name_of(missing)} to make",
@@ -120,7 +120,7 @@ def test_it_says_what_is_wrong_then_repairs_it_then_finds_nothing(
         ]
 
 
-def test_what_cannot_be_repaired_is_said_and_the_rest_is_done(
+def test_a_room_that_cannot_be_repaired_is_named_and_the_others_are_repaired(
     operator: Operator, rooms: Rooms, sessions: list[Row]
 ) -> None:
     taken, *missing = sessions
@@ -175,7 +175,7 @@ def test_a_provider_that_keeps_no_rooms_needs_no_repair(
     ],
     ids=str,
 )
-def test_where_it_cannot_look_it_says_why_and_touches_nothing(
+def test_reconcile_says_why_it_cannot_look_and_changes_nothing(
     operator: Operator, rooms: Rooms, environment: dict[str, str], complaint: str
 ) -> None:
     rooms.make("s-" + "0" * 32)
@@ -190,7 +190,9 @@ def test_where_it_cannot_look_it_says_why_and_touches_nothing(
     assert len(rooms.names()) == 1
 
 
-def test_without_a_database_with_the_product_it_says_so(operator: Operator, server: Server) -> None:
+def test_reconcile_says_that_the_product_is_not_installed(
+    operator: Operator, server: Server
+) -> None:
     for address, words in (
         (NOBODY_THERE, "The database does not answer: "),
         (server.address, "The product is not installed there"),
@@ -201,6 +203,6 @@ def test_without_a_database_with_the_product_it_says_so(operator: Operator, serv
         assert (ended.returncode, words in ended.stderr) == (2, True), ended
 
 
-def test_help_needs_nothing() -> None:
+def test_help_needs_no_settings() -> None:
     for arguments in (("--help",), ("reconcile", "--help")):
         assert said(Operator("").run("rooms", *arguments)).startswith("Usage: ")

@@ -68,7 +68,7 @@ def test_sixty_four_approvals_of_one_session_take_one_credit_and_answer_the_same
     assert [e["kind"] for e in actors.ledger(db, client)] == ["external", "approval"]
 
 
-def test_fifty_sessions_and_one_credit_leave_one_approval_and_forty_nine_402(
+def test_fifty_approvals_with_one_credit_give_one_success_and_49_times_402(
     api_url: str, db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -83,7 +83,7 @@ def test_fifty_sessions_and_one_credit_leave_one_approval_and_forty_nine_402(
     assert actors.balances(db, client) == [0]
 
 
-def test_credits_spread_over_lots_are_all_spent_before_anybody_is_refused(
+def test_credits_in_several_lots_are_all_spent_before_an_approval_is_refused(
     api_url: str, db: Connection, therapist: Person, client: Person
 ) -> None:
     for amount in (1, 2, 1, 3):

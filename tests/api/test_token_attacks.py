@@ -1,4 +1,4 @@
-"""Tokens that must not pass: every one is 401, and nothing of it reaches Supabase."""
+"""Forged tokens: each is refused with 401, and no call to Supabase is made."""
 
 import base64
 import hmac
@@ -28,7 +28,7 @@ SECRET = "a secret of this project, longer than thirty-two characters"
 URL = "http://supabase.test"
 EC = ec.generate_private_key(ec.SECP256R1())
 RSA = rsa.generate_private_key(65537, 2048)
-STRANGERS = {  # keys of somebody who is not the project
+STRANGERS = {  # keys that are not the project's
     "HS256": "a secret of somebody else's, which is long enough as well",
     "ES256": ec.generate_private_key(ec.SECP256R1()),
     "RS256": rsa.generate_private_key(65537, 2048),
@@ -43,14 +43,14 @@ def b64(raw: bytes) -> str:
 
 
 def jwk_of(key: Any, kid: str) -> dict[str, Any]:
-    """Publish a key."""
+    """Return a key as a project publishes it."""
     maker = ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else RSAAlgorithm
     alg = "ES256" if maker is ECAlgorithm else "RS256"
     return {**maker.to_jwk(key.public_key(), as_dict=True), "kid": kid, "alg": alg, "use": "sig"}
 
 
 class Server:
-    """Stands where Supabase is, with the project's keys, and counts what it is asked."""
+    """Stands in for Supabase: publishes the project's keys, and records the calls."""
 
     def __init__(self) -> None:
         """Listen on a port of its own."""
@@ -61,7 +61,7 @@ class Server:
             "keys": [
                 jwk_of(EC, "ES256"),
                 jwk_of(RSA, "RS256"),
-                # What must never verify a token, whatever a project publishes by mistake.
+                # Keys that must never verify a token, though the project publishes them.
                 {"kty": "oct", "kid": "oct", "alg": "HS256", "k": b64(SECRET.encode())},
                 {**jwk_of(EC, "for-encryption"), "use": "enc"},
                 {**jwk_of(EC, "of-another-alg"), "alg": "ES384"},
@@ -97,7 +97,7 @@ class Server:
 
 @dataclass
 class Project:
-    """A project that signs by one algorithm, and what its key can be made to sign."""
+    """A project that signs with one algorithm, and tokens signed with its key."""
 
     alg: str
     http: FlaskClient
@@ -114,11 +114,11 @@ class Project:
         return STRANGERS[self.alg]
 
     def header(self, **changes: Any) -> dict[str, Any]:
-        """Return a good header, changed; a change to ... leaves the name out."""
+        """Return a good header with changes; a change to ... leaves the name out."""
         return changed({"alg": self.alg, "typ": "JWT", "kid": self.alg}, changes)
 
     def claims(self, **changes: Any) -> dict[str, Any]:
-        """Return good claims, changed; a change to ... leaves the name out."""
+        """Return good claims with changes; a change to ... leaves the name out."""
         now = int(time.time())
         good = {
             "iss": f"{URL}/auth/v1",
@@ -135,7 +135,7 @@ class Project:
     def token(
         self, header: Any = None, claims: Any = None, key: Any = None, alg: str | None = None
     ) -> str:
-        """Sign any header and any payload, given as objects or as bytes."""
+        """Sign a header and a payload, which are objects or bytes."""
         header = self.header() if header is None else header
         claims = self.claims() if claims is None else claims
         parts = [p if isinstance(p, bytes) else json.dumps(p).encode() for p in (header, claims)]
@@ -164,7 +164,7 @@ def sign(alg: str, key: Any, signed: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    """Supabase's stand-in; nobody's request may reach it."""
+    """The stand-in for Supabase."""
     running = Server()
     yield running
     running.http.shutdown()
@@ -194,7 +194,7 @@ FORGERIES: dict[str, Forgery] = {}
 
 
 def claim(name: str, label: str, value: Any) -> None:
-    """Forge nothing but one claim, in a token that the project's own key signed."""
+    """Forge one claim, in a token that is signed with the project's own key."""
     FORGERIES[f"claim-{name}-{label}"] = lambda p: p.token(claims=p.claims(**{name: value}))
 
 
@@ -298,7 +298,7 @@ FORGERIES["the-other-key-under-this-kid"] = lambda p: p.token(
     p.header(alg="ES256", kid="RS256"), key=STRANGERS["ES256"], alg="ES256"
 )
 
-# What everybody may read, taken for the secret.
+# Tokens signed with a public key as the shared secret.
 for key_name, key in (("ES256", EC), ("RS256", RSA)):
     public = key.public_key()
     for form, secret in {
@@ -330,7 +330,7 @@ for odd in ("for-encryption", "of-another-alg"):
         else p.token(key=p.stranger)
     )
 
-# A header that brings its key along, signed with that key; and with the project's own.
+# Headers that bring a key along: signed with that key, and with the project's own.
 for who in ("stranger", "key"):
     header(f"jwk-by-{who}", who, jwk=jwk_of(STRANGERS["ES256"], "x"))
     FORGERIES[f"header-jku-by-{who}"] = lambda p, who=who: p.token(
@@ -348,7 +348,7 @@ header("b64-false", b64=False)
 header("zip", zip="DEF")
 header("enc", enc="A256GCM")
 
-# Tricks with the key's name, where the name leads nowhere or to another key.
+# Names of keys that lead nowhere, or to another key.
 for label, kid in {
     "path": "../../../../dev/null",
     "file": "/proc/sys/kernel/randomize_va_space",
@@ -371,7 +371,7 @@ for label, kid in {"number": 1, "null-list": [None], "object": {}, "list": ["ES2
 
 
 def with_parts(edit: Callable[[list[str]], str]) -> Callable[[Project], str]:
-    """Forge the text of a good token."""
+    """Change the parts of a good token."""
     return lambda p: edit(p.token().split("."))
 
 
@@ -429,7 +429,7 @@ FORGERIES |= {
     "null": "null",
     "undefined": "undefined",
     "a-secret-key": "sb_secret_0123456789abcdef",
-    # JSON that two readers could read differently, or not at all.
+    # JSON that two readers read differently, or that cannot be read.
     "role-twice": lambda p: p.token(
         claims=json.dumps(p.claims())[:-1].encode() + b',"role":"authenticated"}'
     ),
@@ -456,7 +456,7 @@ FORGERIES |= {
     "header-text": lambda p: p.token(header=b'"HS256"'),
     "header-deep": lambda p: p.token(header=b"[" * 5000),
     "oversize": lambda p: p.token(claims=p.claims(app_metadata={"x": "y" * 8192})),
-    # The Authorization header around it.
+    # Other Authorization headers.
     "no-header": [],
     "header-empty": [""],
     "scheme-alone": ["Bearer"],
@@ -477,9 +477,7 @@ FORGERIES |= {
 
 
 @pytest.mark.parametrize("forgery", FORGERIES.values(), ids=FORGERIES.keys())
-def test_a_forged_token_is_401_and_supabase_hears_nothing_of_it(
-    project: Project, forgery: Forgery
-) -> None:
+def test_a_forged_token_is_401_and_makes_no_call(project: Project, forgery: Forgery) -> None:
     forged = forgery(project) if callable(forgery) else forgery
     headers = [f"Bearer {forged}"] if isinstance(forged, str) else forged
     before = len(project.server.calls)
@@ -517,16 +515,14 @@ def test_a_forged_token_is_401_and_supabase_hears_nothing_of_it(
         "metadata",
     ],
 )
-def test_a_good_token_passes_so_that_the_forgeries_fail_for_their_own_reason(
-    project: Project, good: Callable[[int], dict[str, Any]]
-) -> None:
+def test_a_good_token_passes(project: Project, good: Callable[[int], dict[str, Any]]) -> None:
     before = len(project.server.calls)
     changes = good(int(time.time()))
     project.send(f"Bearer {project.token(claims=project.claims(**changes))}")
     assert project.server.calls[before:] == ["/rpc/get_credits"]
 
 
-def test_a_token_may_have_8_kib_and_not_a_letter_more(project: Project) -> None:
+def test_a_token_may_have_8_kib_and_no_more(project: Project) -> None:
     def token(padding: int) -> str:
         return project.token(claims=project.claims(app_metadata={"x": "y" * padding}))
 
@@ -535,13 +531,13 @@ def test_a_token_may_have_8_kib_and_not_a_letter_more(project: Project) -> None:
         padding += 1
     before = len(project.server.calls)
 
-    for sent in (token(padding), longer):
-        project.send(f"Bearer {sent}")
+    for each in (token(padding), longer):
+        project.send(f"Bearer {each}")
 
     assert project.server.calls[before:] == ["/rpc/get_credits"]
 
 
-def test_a_token_anywhere_but_in_its_header_is_no_token(project: Project) -> None:
+def test_a_token_outside_the_authorization_header_does_not_count(project: Project) -> None:
     token = project.token()
     before = len(project.server.calls)
     answers = [
@@ -555,10 +551,10 @@ def test_a_token_anywhere_but_in_its_header_is_no_token(project: Project) -> Non
     assert project.server.calls[before:] == []
 
 
-def test_the_web_server_before_it_joins_no_two_headers_into_one(
+def test_the_web_server_does_not_join_two_authorization_headers(
     server: Server, log_file: Path
 ) -> None:
-    project = Project("HS256", None, server)  # type: ignore[arg-type] - a process stands for it
+    project = Project("HS256", None, server)  # type: ignore[arg-type] - a process serves it
     good = project.token()
     long = project.token(claims=project.claims(app_metadata={"x": "y" * 8192}))
     before = len(server.calls)
@@ -580,7 +576,7 @@ def test_the_web_server_before_it_joins_no_two_headers_into_one(
     assert server.calls[before:] == []
 
 
-def test_all_of_it_together_fetched_the_keys_a_handful_of_times(
+def test_all_forgeries_together_fetch_the_keys_at_most_four_times(
     server: Server, project: Project
 ) -> None:
     project.send(f"Bearer {project.token()}")

@@ -1,4 +1,4 @@
-"""When Supabase is away, slow or cut off, the answer says whether anything can have happened."""
+"""Supabase away, slow or cut off: the answer says whether the call may have been done."""
 
 import socket
 import threading
@@ -15,8 +15,8 @@ from tests.api.conftest import Api, assert_refused
 
 
 @contextmanager
-def a_server_that_says(reply: bytes, heard: list[bytes] | None = None) -> Iterator[str]:
-    """Listen on 127.0.0.1, read one request a connection, send these bytes, and hang up."""
+def server_with_reply(reply: bytes, requests: list[bytes] | None = None) -> Iterator[str]:
+    """Run a server that reads one request a connection, sends these bytes, and hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -27,8 +27,8 @@ def a_server_that_says(reply: bytes, heard: list[bytes] | None = None) -> Iterat
                     return
                 with connection:
                     request = connection.recv(65536)
-                    if heard is not None:
-                        heard.append(request)
+                    if requests is not None:
+                        requests.append(request)
                     connection.sendall(reply)
 
         threading.Thread(target=serve, daemon=True).start()
@@ -36,23 +36,21 @@ def a_server_that_says(reply: bytes, heard: list[bytes] | None = None) -> Iterat
 
 
 def http(status: str, body: str) -> bytes:
-    """Write an HTTP response by hand."""
+    """Return an HTTP response as bytes."""
     return (
         f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n{body}"
     ).encode()
 
 
-def test_a_service_that_is_away_is_503_because_nothing_was_done(
-    settings: Settings, client: Person
-) -> None:
+def test_a_supabase_that_is_away_is_503(settings: Settings, client: Person) -> None:
     api = Api(replace(settings, rest_url=f"http://127.0.0.1:{free_port()}"))
     assert_refused(api.get("/api/credits/user", client), 503, "UPSTREAM_UNAVAILABLE")
     assert_refused(api.get("/readyz"), 503, "UPSTREAM_UNAVAILABLE")
     assert api.get("/healthz").status_code == 200
 
 
-def test_ready_means_that_supabase_postgres_functions_and_keys_answer(api: Api) -> None:
+def test_readyz_is_200_when_supabase_postgres_functions_and_keys_answer(api: Api) -> None:
     ready = api.get("/readyz")
     assert ready.status_code == 200
     assert ready.json["data"] == {
@@ -76,25 +74,25 @@ def test_ready_means_that_supabase_postgres_functions_and_keys_answer(api: Api) 
         (http("401 No", '{"message":"Invalid API key"}'), {"supabase": "answers 401"}),
     ],
 )
-def test_not_ready_tells_which_part_is_away(
+def test_readyz_names_the_part_that_is_away(
     settings: Settings, reply: bytes, wrong: dict[str, str]
 ) -> None:
-    with a_server_that_says(reply) as url:
+    with server_with_reply(reply) as url:
         refused = Api(replace(settings, rest_url=url)).get("/readyz")
     details = assert_refused(refused, 503, "UPSTREAM_UNAVAILABLE")
     assert wrong.items() <= details.items()
     assert details["keys"] == "ok"
 
 
-def test_many_looks_at_once_ask_supabase_once(settings: Settings) -> None:
-    with a_server_that_says(http("401 No", '{"code":"42501","message":"x"}')) as url:
+def test_many_requests_for_readyz_call_supabase_once(settings: Settings) -> None:
+    with server_with_reply(http("401 No", '{"code":"42501","message":"x"}')) as url:
         api = Api(replace(settings, rest_url=url))
         assert api.get("/readyz").status_code == 200
-    # It has gone since, and is not asked again at once.
+    # Supabase is away now; the answer of a moment ago still counts.
     assert api.get("/readyz").status_code == 200
 
 
-def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> None:
+def test_readyz_names_public_keys_that_are_away(settings: Settings) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/keys"
     api = Api(replace(settings, jwt_secret=None, jwks_url=nowhere))
     details = assert_refused(api.get("/readyz"), 503, "UPSTREAM_UNAVAILABLE")
@@ -112,9 +110,9 @@ def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> No
         (http("503 Unavailable", '{"code":"PGRST002"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("401 No", '{"message":"Invalid API key"}'), 503, "UPSTREAM_UNAVAILABLE"),
         (http("400 Bad", '{"code":"PTx02"}'), 503, "UPSTREAM_UNAVAILABLE"),
-        # Postgres went away at the commit: what PostgREST 12 says then.
+        # Postgres went away at the commit; PostgREST 12 answers so.
         (http("400 Bad", '{"code":"","message":""}'), 504, "OUTCOME_UNKNOWN"),
-        # Postgres went away under the call, which may have been committed.
+        # Postgres went away during the call, which may have been committed.
         (http("503 Unavailable", '{"code":"PGRST001"}'), 504, "OUTCOME_UNKNOWN"),
         (http("500 Error", '{"code":"57P01","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
         (http("500 Error", '{"code":"57P02","message":"x"}'), 504, "OUTCOME_UNKNOWN"),
@@ -136,19 +134,17 @@ def test_not_ready_tells_that_the_public_keys_are_away(settings: Settings) -> No
         (http("404 No", '{"code":"PGRST202","message":"x"}'), 503, "UPSTREAM_UNAVAILABLE"),
     ],
 )
-def test_what_supabase_says_becomes_the_contracts_words(
+def test_each_answer_of_supabase_becomes_its_refusal(
     settings: Settings, client: Person, reply: bytes, status: int, code: str
 ) -> None:
-    with a_server_that_says(reply) as url:
+    with server_with_reply(reply) as url:
         api = Api(replace(settings, rest_url=url))
         assert_refused(api.get("/api/credits/user", client), status, code)
 
 
-def test_what_postgrest_says_in_a_hint_is_never_passed_on(
-    settings: Settings, client: Person
-) -> None:
+def test_a_hint_of_postgrest_is_never_passed_on(settings: Settings, client: Person) -> None:
     secret = "Perhaps you meant to call the function public.secret_function"
     body = f'{{"code":"PGRST202","message":"{secret}","hint":"{secret}","details":"{secret}"}}'
-    with a_server_that_says(http("404 Not Found", body)) as url:
+    with server_with_reply(http("404 Not Found", body)) as url:
         api = Api(replace(settings, rest_url=url))
         assert "secret_function" not in api.get("/api/credits/user", client).text

@@ -1,4 +1,4 @@
-"""Daily's webhook: believed when it is signed and fresh, kept by a real PostgREST as the server."""
+"""Daily's webhook: signed and recent events are recorded, through a real PostgREST."""
 
 import base64
 import hmac
@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import jwt
 import pytest
 from werkzeug.test import TestResponse
@@ -18,7 +19,8 @@ from scripts.local import free_port
 from tests import actors
 from tests.actors import Connection, Person, give_credits, row
 from tests.api.conftest import SECRET, Api, assert_refused
-from tests.api.test_upstream import a_server_that_says, http
+from tests.api.test_doctor import answering
+from tests.api.test_upstream import http, server_with_reply
 
 PATH = "/api/daily/webhook"
 PROBE = b'{"test":"test"}'
@@ -27,7 +29,7 @@ HOOK_SECRET = b"what Daily and this installation share"
 
 @pytest.fixture
 def hook_settings(settings: Settings) -> Settings:
-    """An installation with a webhook, whose older secret key is a token."""
+    """An installation with a webhook, whose secret key is an older one, a token."""
     key = jwt.encode({"role": "service_role", "exp": int(time.time()) + 600}, SECRET, "HS256")
     return replace(settings, daily_webhook_secret=HOOK_SECRET, secret_key=key)
 
@@ -47,8 +49,8 @@ def session(hook: Api, db: Connection, therapist: Person, client: Person) -> dic
     return approved
 
 
-def told(type_: str, session: dict[str, Any], person: Person | None = None) -> bytes:
-    """What Daily posts, as it writes it."""
+def event_of(type_: str, session: dict[str, Any], person: Person | None = None) -> bytes:
+    """Return an event as Daily posts it."""
     now = time.time()
     payload: dict[str, Any] = {"room": session["room_name"], "start_ts": now, "end_ts": now}
     if person:
@@ -58,20 +60,20 @@ def told(type_: str, session: dict[str, Any], person: Person | None = None) -> b
 
 
 def sign(raw: bytes, timestamp: object, secret: bytes = HOOK_SECRET) -> str:
-    """Sign as Daily's documentation says, written anew here."""
+    """Sign as Daily's documentation says."""
     return base64.b64encode(hmac.digest(secret, f"{timestamp}.".encode() + raw, "sha256")).decode()
 
 
 def post(api: Api, raw: bytes, **headers: object) -> TestResponse:
-    """Post a body as Daily does, signed now, or with other headers."""
+    """Post a body as Daily does, signed at this moment unless other headers are given."""
     timestamp = headers.pop("timestamp", int(time.time()))
     signature = headers.pop("signature", sign(raw, timestamp))
-    sent = {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": str(signature)}
-    return api.http.post(PATH, data=raw, headers=sent, content_type="application/json")
+    all_headers = {"X-Webhook-Timestamp": str(timestamp), "X-Webhook-Signature": str(signature)}
+    return api.http.post(PATH, data=raw, headers=all_headers, content_type="application/json")
 
 
-def kept(db: Connection, session: dict[str, Any]) -> list[str]:
-    """Return what is kept of a session's room, in order."""
+def recorded(db: Connection, session: dict[str, Any]) -> list[str]:
+    """Return the types of the events that are recorded for a session, in order."""
     rows = db.execute(
         "select type from session_approval.video_events where session_id = %s order by received_at",
         (session["id"],),
@@ -83,7 +85,7 @@ def kept(db: Connection, session: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("missing", ["daily_webhook_secret", "secret_key"])
-def test_without_its_secret_or_the_secret_key_there_is_no_webhook(
+def test_there_is_no_webhook_without_its_secret_or_the_secret_key(
     hook_settings: Settings, missing: str
 ) -> None:
     api = Api(replace(hook_settings, **{missing: None}))
@@ -93,7 +95,7 @@ def test_without_its_secret_or_the_secret_key_there_is_no_webhook(
 
 
 @pytest.mark.parametrize("raw", [PROBE, b'{ "test": "test" }\n', PROBE.ljust(63)])
-def test_the_probe_is_answered_unsigned_and_nothing_is_asked_of_anybody(
+def test_dailys_probe_is_answered_unsigned_and_makes_no_call(
     hook_settings: Settings, raw: bytes
 ) -> None:
     api = Api(replace(hook_settings, rest_url=f"http://127.0.0.1:{free_port()}"))
@@ -103,14 +105,14 @@ def test_the_probe_is_answered_unsigned_and_nothing_is_asked_of_anybody(
     assert (response.status_code, response.json["recorded"]) == (200, False)
 
 
-def test_what_is_longer_than_a_probe_needs_a_signature(hook: Api) -> None:
+def test_a_body_longer_than_the_probe_needs_a_signature(hook: Api) -> None:
     assert_refused(hook.http.post(PATH, data=PROBE.ljust(64)), 401, "AUTHENTICATION_ERROR")
 
 
-# What is believed.
+# Events that are recorded.
 
 
-def test_what_happens_in_the_room_is_kept_and_the_session_follows(
+def test_events_of_a_room_are_recorded_and_change_the_session(
     hook: Api, db: Connection, session: dict[str, Any], client: Person
 ) -> None:
     for type_, person in (
@@ -119,10 +121,10 @@ def test_what_happens_in_the_room_is_kept_and_the_session_follows(
         ("participant.left", client),
         ("meeting.ended", None),
     ):
-        response = post(hook, told(type_, session, person))
+        response = post(hook, event_of(type_, session, person))
         assert (response.status_code, response.json["recorded"]) == (200, True), response.text
 
-    assert kept(db, session) == [
+    assert recorded(db, session) == [
         "meeting.started",
         "participant.joined",
         "participant.left",
@@ -133,27 +135,27 @@ def test_what_happens_in_the_room_is_kept_and_the_session_follows(
     assert actors.balances(db, client) == [0]
 
 
-def test_a_replay_is_a_success_and_no_news(
+def test_a_repeated_event_succeeds_and_is_not_recorded_again(
     hook: Api, db: Connection, session: dict[str, Any]
 ) -> None:
-    raw = told("meeting.started", session)
+    raw = event_of("meeting.started", session)
 
     assert [post(hook, raw).json["recorded"] for _ in range(3)] == [True, False, False]
-    assert kept(db, session) == ["meeting.started"]
+    assert recorded(db, session) == ["meeting.started"]
 
 
 @pytest.mark.parametrize(
     ("type_", "room"), [("recording.started", None), ("meeting.started", "somebody-elses")]
 )
-def test_what_does_not_concern_us_is_a_success(
+def test_an_event_of_another_kind_or_room_succeeds_and_is_not_recorded(
     hook: Api, db: Connection, session: dict[str, Any], type_: str, room: str | None
 ) -> None:
-    about = {**session, "room_name": room or session["room_name"]}
+    named = {**session, "room_name": room or session["room_name"]}
 
-    response = post(hook, told(type_, about))
+    response = post(hook, event_of(type_, named))
 
     assert (response.status_code, response.json["recorded"]) == (200, False)
-    assert kept(db, session) == []
+    assert recorded(db, session) == []
 
 
 @pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
@@ -163,10 +165,10 @@ def test_a_signature_is_good_for_five_minutes_either_way(
 ) -> None:
     timestamp = (int(time.time()) - age) * factor
 
-    assert post(hook, told("meeting.started", session), timestamp=timestamp).status_code == 200
+    assert post(hook, event_of("meeting.started", session), timestamp=timestamp).status_code == 200
 
 
-# What is not.
+# Events that are refused.
 
 
 @pytest.mark.parametrize("factor", [1, 1000], ids=["seconds", "milliseconds"])
@@ -176,10 +178,10 @@ def test_a_stale_signature_is_refused(
 ) -> None:
     timestamp = (int(time.time()) - age) * factor
 
-    refused = post(hook, told("meeting.started", session), timestamp=timestamp)
+    refused = post(hook, event_of("meeting.started", session), timestamp=timestamp)
 
     assert_refused(refused, 401, "AUTHENTICATION_ERROR")
-    assert kept(db, session) == []
+    assert recorded(db, session) == []
 
 
 @pytest.mark.parametrize(
@@ -196,19 +198,19 @@ def test_a_stale_signature_is_refused(
     ],
     ids=str,
 )
-def test_what_is_not_signed_is_refused(
+def test_a_malformed_signature_or_timestamp_is_refused(
     hook: Api, db: Connection, session: dict[str, Any], headers: dict[str, str]
 ) -> None:
-    refused = post(hook, told("meeting.started", session), **headers)
+    refused = post(hook, event_of("meeting.started", session), **headers)
 
     assert_refused(refused, 401, "AUTHENTICATION_ERROR")
-    assert kept(db, session) == []
+    assert recorded(db, session) == []
 
 
-def test_a_signature_is_for_its_own_body_time_and_secret(
+def test_a_signature_holds_only_for_its_own_body_time_and_secret(
     hook: Api, db: Connection, session: dict[str, Any]
 ) -> None:
-    raw, now = told("meeting.started", session), int(time.time())
+    raw, now = event_of("meeting.started", session), int(time.time())
 
     for signature in (
         sign(raw + b" ", now),
@@ -218,7 +220,7 @@ def test_a_signature_is_for_its_own_body_time_and_secret(
     ):
         refused = post(hook, raw, timestamp=now, signature=signature)
         assert_refused(refused, 401, "AUTHENTICATION_ERROR")
-    assert kept(db, session) == []
+    assert recorded(db, session) == []
 
 
 @pytest.mark.parametrize(
@@ -237,18 +239,18 @@ def test_a_signature_is_for_its_own_body_time_and_secret(
     ],
     ids=lambda raw: raw[:12].decode("latin-1"),
 )
-def test_a_signed_body_that_is_no_event_is_malformed(hook: Api, raw: bytes) -> None:
+def test_a_signed_body_that_is_no_event_is_400(hook: Api, raw: bytes) -> None:
     assert_refused(post(hook, raw), 400, "VALIDATION_ERROR")
 
 
 @pytest.mark.parametrize("change", [{"id": None}, {"event_ts": "soon"}, {"id": "\x00"}], ids=str)
-def test_an_event_of_ours_that_cannot_be_kept_is_malformed(
+def test_an_event_that_cannot_be_recorded_is_400(
     hook: Api, db: Connection, session: dict[str, Any], change: dict[str, Any]
 ) -> None:
-    raw = json.dumps({**json.loads(told("participant.left", session)), **change}).encode()
+    raw = json.dumps({**json.loads(event_of("participant.left", session)), **change}).encode()
 
     assert_refused(post(hook, raw), 400, "VALIDATION_ERROR")
-    assert kept(db, session) == []
+    assert recorded(db, session) == []
 
 
 def test_a_body_over_the_limit_is_refused_before_it_is_read(hook: Api) -> None:
@@ -269,17 +271,17 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(hook: Api) -> None:
         http("404 No", '{"code":"PGRST202","message":"x"}'),
     ],
 )
-def test_while_we_cannot_keep_it_daily_is_asked_to_send_it_again(
+def test_daily_is_asked_to_send_an_event_again_while_it_cannot_be_recorded(
     hook_settings: Settings, reply: bytes
 ) -> None:
-    with a_server_that_says(reply) as url:
+    with server_with_reply(reply) as url:
         api = Api(replace(hook_settings, rest_url=url))
         assert_refused(post(api, b"{}"), 503, "UPSTREAM_UNAVAILABLE")
     away = Api(replace(hook_settings, rest_url=f"http://127.0.0.1:{free_port()}"))
     assert_refused(post(away, b"{}"), 503, "UPSTREAM_UNAVAILABLE")
 
 
-def test_a_key_that_is_not_the_servers_is_our_fault_and_logged_without_the_key(
+def test_a_wrong_secret_key_is_503_and_is_not_logged(
     hook_settings: Settings, session: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -287,7 +289,7 @@ def test_a_key_that_is_not_the_servers_is_our_fault_and_logged_without_the_key(
         key = jwt.encode({"role": role, "exp": int(time.time()) + 600}, SECRET, "HS256")
         api = Api(replace(hook_settings, secret_key=key))
 
-        refused = post(api, told("meeting.started", session))
+        refused = post(api, event_of("meeting.started", session))
 
         assert_refused(refused, 503, "UPSTREAM_UNAVAILABLE")
         assert key not in caplog.text
@@ -302,14 +304,34 @@ def test_a_key_that_is_not_the_servers_is_our_fault_and_logged_without_the_key(
         ("older.jwt.key", {"apikey": "older.jwt.key", "authorization": "Bearer older.jwt.key"}),
     ],
 )
-def test_a_key_of_today_is_the_apikey_alone_and_an_older_one_is_a_token_too(
+def test_a_new_secret_key_is_sent_as_apikey_only_and_an_older_one_as_token_too(
     hook_settings: Settings, key: str, headers: dict[str, str | None]
 ) -> None:
-    heard: list[bytes] = []
-    with a_server_that_says(http("200 OK", '[{"recorded":true}]'), heard) as url:
+    requests: list[bytes] = []
+    with server_with_reply(http("200 OK", '[{"recorded":true}]'), requests) as url:
         api = Api(replace(hook_settings, rest_url=url, secret_key=key))
         assert post(api, b"{}").json["recorded"] is True
 
-    lines = [line.partition(": ") for line in heard[0].decode().split("\r\n")]
+    lines = [line.partition(": ") for line in requests[0].decode().split("\r\n")]
     sent = {name.lower(): value for name, _, value in lines}
     assert {name: sent.get(name) for name in headers} == headers
+
+
+def test_an_event_is_recorded_with_a_new_secret_key_behind_supabases_gateway(
+    hook_settings: Settings, db: Connection, session: dict[str, Any]
+) -> None:
+    def gateway(method: str, path: str, headers: dict[str, str], body: bytes) -> Any:
+        """Give a call with the secret key, and without a token, the server's role."""
+        sent = {name.lower(): value for name, value in headers.items()}
+        if sent["apikey"] == "sb_secret_new":
+            sent.setdefault("authorization", f"Bearer {hook_settings.secret_key}")
+        url = hook_settings.rest_url + path
+        answer = httpx.request(method, url, headers=sent, content=body, timeout=5)
+        return answer.status_code, {"Content-Type": "application/json"}, answer.content
+
+    with answering(gateway) as url:
+        for key, status in [("sb_secret_new", 200), ("sb_secret_other", 503)]:
+            api = Api(replace(hook_settings, rest_url=url, secret_key=key))
+            assert post(api, event_of("meeting.started", session)).status_code == status
+
+    assert recorded(db, session) == ["meeting.started"]

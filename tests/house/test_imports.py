@@ -14,8 +14,7 @@ MAY_IMPORT = {
     "contract": {"serving", "config"},
     "identity": {"serving", "config"},
     "video": {"serving", "config"},
-    "supabase": {"serving", "config", "wire"},
-    "wire": {"config"},
+    "supabase": {"serving", "config"},
     "serving": {"config"},
     "config": set(),
 }

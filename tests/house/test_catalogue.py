@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 
 import psycopg
@@ -43,21 +43,6 @@ TRIGGERED_AS_OWNER = {
     "record_session_event",
     "record_truncated_credits",
 }
-# Added to the application's tables by us, under names that nobody else uses.
-OUR_COLUMNS = {
-    "sessions": {
-        "is_instant",
-        "requires_approval",
-        "created_by",
-        "approval_expires_at",
-        "approved_at",
-        "credit_lot_id",
-        "time_zone",
-        "request_key",
-    },
-    "user_credits": {"expires_at", "credits_expired"},
-}
-
 OUR_FUNCTIONS = """
     select f.oid, n.nspname as schema, f.proname as name, f.prosecdef, f.proconfig, f.proacl,
       f.proargnames, f.provolatile, l.lanname as language, f.prosrc,
@@ -150,6 +135,7 @@ def test_functions_that_write_lock_or_refuse_are_not_declared_to_only_read(db: C
     assert {f["name"] for f in others if f["provolatile"] == "v"} == {
         "add_credits",
         "announce_direct_write",
+        "add_column",
         "close_session",
         "debit_one_credit",
         "end_proposal",
@@ -193,12 +179,17 @@ def test_everything_of_ours_has_a_comment(db: Connection) -> None:
         " where a.attnum > 0 and not a.attisdropped and c.relkind = 'r'"
         " and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)"
     ).fetchall()
+    db.execute((SQL / "install" / "our_columns.sql").read_text())
+    added = db.execute(
+        "select table_name, name from pg_temp.our_columns where comment is not null"
+    ).fetchall()
+    assert len(added) >= 10
     ours = [
         column
         for column in columns
-        if not column["is_theirs"] or column["column"] in OUR_COLUMNS.get(column["table"], set())
+        if not column["is_theirs"]
+        or {"table_name": column["table"], "name": column["column"]} in added
     ]
-    assert sum(column["is_theirs"] for column in ours) == 10
     silent += [f"column {c['table']}.{c['column']}" for c in ours if not c["comment"]]
     triggers = db.execute(
         "select t.tgname as name, t.tgrelid::regclass::text as table,"
@@ -352,7 +343,26 @@ def test_a_new_installation_begins_with_this_policy(db: Connection) -> None:
         "refund_grace": timedelta(days=30),
         "low_balance": 1,
         "finish_after": timedelta(minutes=15),
-        "refund_no_show": False,
+        "default_duration": 30,
+        "therapist_types": ["therapist"],
+        "client_types": ["individual", "user"],
+        "video_types": ["video"],
+        "client_scope": "all",
+        "application_search_path": "public, extensions",
+        "suggestion_ttl": timedelta(hours=72),
+        "pending_per_pair": 5,
+        "pending_per_client": 20,
+        "overrun": timedelta(minutes=15),
+        "day_starts": time(8),
+        "day_ends": time(20),
+        "correct_within": timedelta(days=7),
+        "no_show_after": timedelta(minutes=10),
+        "refund_client_no_show": False,
+        "refund_unattended": True,
+        "refund_written_cancels": True,
+        "therapist_may_refund": True,
+        "reminders": [timedelta(hours=24), timedelta(hours=1)],
+        "message_detail": "discreet",
     }
 
 
@@ -365,9 +375,11 @@ def test_what_may_be_null_in_our_tables_is_listed(db: Connection) -> None:
     ).fetchall()
 
     assert {row["table"]: row["columns"] for row in found} == {
-        "credit_ledger": "user_id session_id actor_id reason source reference",
+        "credit_ledger": "user_id session_id actor_id reason source reference returns_id"
+        " private_reason",
         "install_changes": "was became",
-        "session_events": "from_status to_status actor_id reason",
+        "session_events": "from_status to_status actor_id reason from_start to_start"
+        " private_reason",
         "settings": "video_base_url",
         "video_events": "user_id",
     }
@@ -376,7 +388,8 @@ def test_what_may_be_null_in_our_tables_is_listed(db: Connection) -> None:
 def test_nothing_is_a_policy_too(db: Connection) -> None:
     db.execute(
         "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
-        " buffer = '0', finish_after = '0', low_balance = 0"
+        " buffer = '0', finish_after = '0', low_balance = 0, overrun = '0', correct_within = '0',"
+        " no_show_after = '0', reminders = '{}', video_types = '{}'"
     )
 
 
@@ -391,6 +404,25 @@ def test_nothing_is_a_policy_too(db: Connection) -> None:
         "buffer = '-1 second'",
         "finish_after = '-1 second'",
         "low_balance = -1",
+        "default_duration = 4",
+        "default_duration = 481",
+        "therapist_types = '{}'",
+        "therapist_types = '{therapist,null}'",
+        "client_types = '{}'",
+        "client_types = '{user,null}'",
+        "video_types = '{null}'",
+        "client_scope = 'some'",
+        "application_search_path = ' '",
+        "suggestion_ttl = '0'",
+        "pending_per_pair = 0",
+        "pending_per_client = 0",
+        "overrun = '-1 second'",
+        "day_ends = '08:00'",
+        "correct_within = '-1 second'",
+        "no_show_after = '-1 second'",
+        "reminders = '{1 hour,0}'",
+        "reminders = '{null}'",
+        "message_detail = 'some'",
         "default_time_zone = 'Europe/Nowhere'",
         "video_base_url = 'example.daily.co'",
         "video_base_url = 'https://example.daily.co/'",
@@ -407,6 +439,7 @@ def test_a_policy_that_makes_no_sense_is_refused(db: Connection, policy: str) ->
     [
         "install_changes (kind, name) values ('table', 'sessions')",
         "transitions values ('scheduled', 'scheduled', 'stay', true)",
+        "session_events (session_id, kind) values (gen_random_uuid(), 'paused')",
         "video_events (id, session_id, type, occurred_at)"
         " values ('e-1', gen_random_uuid(), 'meeting.paused', now())",
     ],
@@ -432,8 +465,10 @@ def test_these_indexes_are_there_for_what_is_asked_often_or_allowed_once(db: Con
         ("credit_ledger", "(lot_id) WHERE (kind = 'opening')"),
         (
             "credit_ledger",
-            "(session_id, kind) WHERE (kind = ANY (ARRAY['approval', 'refund']))",
+            "(session_id, COALESCE(returns_id, (0)::bigint))"
+            " WHERE (kind = ANY (ARRAY['approval', 'refund']))",
         ),
+        ("credit_ledger", "(returns_id) WHERE (returns_id IS NOT NULL)"),
         ("credit_ledger", "(source, reference) WHERE (kind = 'grant')"),
     }
     assert {(row["table"].split(".")[-1], row["keys"]) for row in found if not row["once"]} == {

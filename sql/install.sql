@@ -1,10 +1,14 @@
 -- The whole database on one screen: what holds data first, then what reads it, then what guards it.
 -- psql -X -1 -v ON_ERROR_STOP=1 -f sql/install.sql    (safe to run again: the second run changes nothing)
 
+\ir install/our_columns.sql
+\ir install/our_indexes.sql
 \ir install/preconditions.sql
 \ir migrations/0001_schema.sql
 \ir install/drop_replaceable_objects.sql
 \ir install/lock_tables.sql
+\ir install/add_column.sql
+\ir sessions/session_event_kind.sql
 \ir migrations/0002_settings.sql
 \ir migrations/0003_people.sql
 \ir migrations/0004_user_credits.sql

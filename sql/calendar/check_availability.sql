@@ -32,7 +32,7 @@ declare
   );
   v_problems jsonb;
 begin
-  if v_caller.user_type is distinct from 'therapist' then
+  if not session_approval.is_therapist(v_caller.user_type::text) then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'Only a therapist can look into the calendar');
   end if;

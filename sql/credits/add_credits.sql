@@ -1,10 +1,10 @@
 -- Put credits into a client's wallet: as a lot of their own, or, in an installation that keeps one lot per
 -- client (a unique user_id and user_type), on top of that lot.
 --
--- The lot is named after the client's account; where the installation's own check does not know that name, by
--- the other one of the two. On top means: what had expired in the lot is written off first, the lot lasts
--- until the later of the two dates, and a lot that was switched off is switched on, since the credits were
--- paid for. A balance below zero, from old bugs, is made up for first.
+-- The lot is named after the client's account; where the installation's own check does not know that name,
+-- after the first other of settings.client_types that it knows. On top means: what had expired in the lot is
+-- written off first, the lot lasts until the later of the two dates, and a lot that was switched off is
+-- switched on, since the credits were paid for. A balance below zero, from old bugs, is made up for first.
 -- Locks: the lot that is topped up.
 
 create or replace function session_approval.add_credits(
@@ -20,16 +20,16 @@ security invoker
 set search_path = ''
 as $$
 declare
-  v_names text[] := array['individual', 'user'];
+  v_names constant text[] := array(
+    select client_type.name
+    from session_approval.settings settings
+    cross join unnest(settings.client_types) with ordinality client_type (name, place)
+    left join session_approval.people p on p.id = p_user_id
+    order by client_type.name is distinct from p.user_type::text, client_type.place
+  );
   v_name text;
   v_lot_id uuid;
 begin
-  if exists (
-    select from session_approval.people p where p.id = p_user_id and p.user_type::text = 'user'
-  ) then
-    v_names := array['user', 'individual'];
-  end if;
-
   perform session_approval.note_credit_entry(p_note);
 
   foreach v_name in array v_names loop
@@ -41,7 +41,7 @@ begin
       exit;
     exception
       when check_violation then
-        if v_name = v_names[2] then
+        if v_name = v_names[cardinality(v_names)] then
           raise;
         end if;
     end;
@@ -55,7 +55,7 @@ begin
   into v_lot_id
   from public.user_credits l
   where l.user_id = p_user_id
-    and l.user_type in ('individual', 'user')
+    and l.user_type::text = any (v_names)
   order by coalesce(l.status, 'active') = 'active' desc, l.user_type = v_name desc, l.id
   limit 1
   for no key update;

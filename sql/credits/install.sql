@@ -6,6 +6,7 @@
 \ir debit_one_credit.sql
 \ir expire_lot.sql
 \ir add_credits.sql
+\ir unreturned_debit.sql
 \ir refund_one_credit.sql
 \ir get_credits.sql
 \ir grant_credits.sql

@@ -10,6 +10,7 @@ set search_path = ''
 as $$ select set_config('session_approval.credit_entry', p_note::text, true) $$;
 
 comment on function session_approval.note_credit_entry(jsonb) is
-  'Name the next balance change: kind, session_id, actor_id, reason, source, reference.';
+  'Name the next balance change: kind, session_id, actor_id, reason, private_reason, source, '
+  'reference, returns_id.';
 
 revoke all on function session_approval.note_credit_entry(jsonb) from public, anon, authenticated;

@@ -3,6 +3,7 @@
 -- Caller: service_role, or the owner. Reads every lot and the whole ledger: minutes on millions of rows.
 -- It reads one snapshot, so that approvals under way neither disturb it nor are disturbed.
 -- Sessions that were approved before there was a ledger, by older code, are not its business.
+-- A debit that was returned and then taken again counts once, where it was taken again.
 
 create or replace function session_approval.reconcile_credits()
 returns table (
@@ -35,13 +36,23 @@ as $$
     select e.session_id, e.lot_id, count(*)::integer as taken
     from session_approval.credit_ledger e
     where e.kind = 'approval'
+      and not exists (
+        select
+        from session_approval.credit_ledger refund
+        join session_approval.credit_ledger again on again.returns_id = refund.id
+        where refund.returns_id = e.id
+      )
     group by e.session_id, e.lot_id
   ),
   refunds as (
     select
       e.session_id, min(e.lot_id::text)::uuid as lot_id, min(e.user_id::text)::uuid as user_id,
-      count(*)::integer as returned
+      count(*)::integer as returned, count(distinct debit.id)::integer as taken
     from session_approval.credit_ledger e
+    left join session_approval.credit_ledger debit
+      on debit.id = e.returns_id
+     and debit.session_id = e.session_id
+     and debit.kind = 'approval'
     where e.kind = 'refund'
     group by e.session_id
   )
@@ -80,14 +91,9 @@ as $$
   union all
   select
     'a session was refunded more often than charged', r.lot_id, r.user_id, r.session_id,
-    coalesce(charged.taken, 0), r.returned
+    r.taken, r.returned
   from refunds r
-  left join (
-    select d.session_id, sum(d.taken)::integer as taken
-    from debits d
-    group by d.session_id
-  ) charged on charged.session_id = r.session_id
-  where r.returned > coalesce(charged.taken, 0)
+  where r.returned > r.taken
 $$;
 
 create or replace function public.reconcile_credits()

@@ -43,12 +43,14 @@ begin
   end if;
 
   insert into session_approval.credit_ledger (
-    lot_id, user_id, session_id, kind, delta, balance_after, actor_id, reason, source, reference
+    lot_id, user_id, session_id, kind, delta, balance_after, actor_id, reason, private_reason, source,
+    reference, returns_id
   )
   select
     change.lot_id, change.user_id, (v_note ->> 'session_id')::uuid, v_note ->> 'kind', change.delta,
-    change.balance_after, (v_note ->> 'actor_id')::uuid, v_note ->> 'reason', v_note ->> 'source',
-    v_note ->> 'reference'
+    change.balance_after, (v_note ->> 'actor_id')::uuid, v_note ->> 'reason',
+    v_note ->> 'private_reason', v_note ->> 'source', v_note ->> 'reference',
+    (v_note ->> 'returns_id')::bigint
   from (
     values
       (not v_stays and tg_op <> 'INSERT', old.id, old.user_id, -v_before, 0),

@@ -1,4 +1,5 @@
--- Give the credit that a session took back to the very lot that paid.
+-- Give the credit that a session took back to the very lot that paid. The ledger's entry names the debit that
+-- it returns; where there is none to return, the ledger refuses the entry.
 --
 -- A lot that has expired since gets the installation's grace period for this one credit; whatever else was
 -- left in it is written off first, so that a refund never revives it; nor does one switch on a lot that
@@ -15,7 +16,8 @@ set search_path = ''
 as $$
 declare
   v_note constant jsonb := jsonb_build_object(
-    'kind', 'refund', 'session_id', p_session_id, 'actor_id', p_actor_id);
+    'kind', 'refund', 'session_id', p_session_id, 'actor_id', p_actor_id,
+    'returns_id', session_approval.unreturned_debit(p_session_id));
   v_grace constant timestamptz := (
     select now() + settings.refund_grace from session_approval.settings settings
   );

@@ -1,10 +1,15 @@
 -- Which credits pay, declared once: a lot counts while it belongs to a client's account, is active, has
 -- not expired, and has at least one credit left.
+--
+-- The settings are asked in a subquery: an approval locks the rows of this view, and would lock a row that is
+-- joined as well.
 
 create or replace view session_approval.spendable_lots as
 select l.id, l.user_id, l.credits_balance, l.expires_at, l.created_at
 from public.user_credits l
-where l.user_type in ('individual', 'user')
+where l.user_type::text = any (
+    (select settings.client_types from session_approval.settings settings)::text[]
+  )
   and coalesce(l.status, 'active') = 'active'
   and (l.expires_at is null or l.expires_at > now())
   and l.credits_balance >= 1;

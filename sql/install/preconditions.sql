@@ -35,54 +35,27 @@ begin
     where c.relnamespace = to_regnamespace('session_approval')
       and c.relname = 'people'
   ),
-  -- What the functions can read and write, by what they do with each column.
-  expected (name, type) as (
-    select unnest(names), type
-    from (
-      values
-        ('uuid', array['sessions.id', 'sessions.user_id', 'sessions.therapist_id', 'sessions.created_by',
-          'sessions.credit_lot_id', 'user_credits.id', 'user_credits.user_id']),
-        ('timestamptz', array['sessions.start_time', 'sessions.end_time', 'user_credits.expires_at']),
-        ('timestamptz or timestamp', array['sessions.created_at', 'user_credits.created_at',
-          'sessions.approved_at', 'sessions.approval_expires_at']),
-        ('date or timestamp', array['sessions.cancelled_at']),
-        ('date, time or text', array['sessions.scheduled_date', 'sessions.scheduled_time']),
-        ('text', array['sessions.status', 'sessions.session_type', 'sessions.time_zone', 'sessions.title',
-          'sessions.description', 'sessions.notes', 'sessions.request_key', 'sessions.session_url',
-          'sessions.room_name', 'sessions.daily_room_url', 'sessions.daily_room_name',
-          'sessions.cancellation_reason', 'user_credits.user_type']),
-        ('text or enum', array['user_credits.status']),
-        ('uuid or text', array['sessions.cancelled_by']),
-        ('boolean', array['sessions.is_instant', 'sessions.requires_approval']),
-        ('number', array['sessions.duration_minutes', 'user_credits.credits_balance',
-          'user_credits.credits_expired'])
-    ) of_type (type, names)
-    union all
-    select 'users.id', 'uuid' where not exists (select from people)
-  ),
-  needed (name) as (
+  -- What the application brings. accepts, filled: as in install/our_columns.sql.
+  needed (name, accepts, filled) as (
     values
-      ('sessions.id'), ('sessions.user_id'), ('sessions.therapist_id'), ('sessions.start_time'),
-      ('sessions.end_time'), ('sessions.status'), ('sessions.session_type'), ('sessions.created_at'),
-      ('user_credits.id'), ('user_credits.user_id'), ('user_credits.user_type'),
-      ('user_credits.credits_balance'), ('user_credits.created_at')
+      ('sessions.id', 'uuid', null), ('sessions.user_id', 'uuid', 'always'),
+      ('sessions.therapist_id', 'uuid', 'always'), ('sessions.start_time', 'timestamptz', 'always'),
+      ('sessions.end_time', 'timestamptz', 'always'), ('sessions.status', 'text', 'always'),
+      ('sessions.session_type', 'text', 'always'),
+      ('sessions.created_at', 'timestamptz or timestamp', null),
+      ('user_credits.id', 'uuid', null), ('user_credits.user_id', 'uuid', 'always'),
+      ('user_credits.user_type', 'text', 'always'), ('user_credits.credits_balance', 'number', 'always'),
+      ('user_credits.created_at', 'timestamptz or timestamp', null)
   ),
-  -- What a proposal and a grant fill in; may_be_null: not always.
-  filled (name, may_be_null) as (
-    select unnest(array[
-      'sessions.user_id', 'sessions.therapist_id', 'sessions.created_by', 'sessions.status',
-      'sessions.requires_approval', 'sessions.is_instant', 'sessions.session_type', 'sessions.title',
-      'sessions.start_time', 'sessions.end_time', 'sessions.duration_minutes', 'sessions.time_zone',
-      'sessions.scheduled_date', 'sessions.scheduled_time', 'sessions.approval_expires_at',
-      'user_credits.user_id', 'user_credits.user_type', 'user_credits.credits_balance'
-    ]), false
+  -- What the functions can read and write, by what they do with each column.
+  expected (name, accepts, filled) as (
+    select n.name, n.accepts, n.filled from needed n
     union all
-    select unnest(array[
-      'sessions.notes', 'sessions.request_key', 'sessions.credit_lot_id', 'sessions.approved_at',
-      'user_credits.expires_at'
-    ]), true
+    select ours.table_name || '.' || ours.name, ours.accepts, ours.filled from pg_temp.our_columns ours
     union all
-    select 'sessions.duration', false
+    select 'users.id', 'uuid', null where not exists (select from people)
+    union all
+    select 'sessions.duration', null, 'always'
     from columns c
     where c.name = 'sessions.duration'
       and c.type in ('int2', 'int4', 'int8', 'numeric', 'float4', 'float8')
@@ -187,9 +160,9 @@ begin
 
     union all
     select
-      14, format('column public.%s of type %s: it is %s', c.name, e.type, c.type_in_full)
+      14, format('column public.%s of type %s: it is %s', c.name, e.accepts, c.type_in_full)
         || case
-          when e.type = 'timestamptz' then format(
+          when e.accepts = 'timestamptz' then format(
             '; alter table public.%I alter column %I type timestamptz using %2$I at time zone %L, or '
             'whichever zone it was written in', c.table_name, c.column_name, 'UTC')
           when exists (select from needed n where n.name = c.name) or c.table_name = 'users' then ''
@@ -197,7 +170,7 @@ begin
         end
     from columns c
     join expected e on e.name = c.name
-    where not case e.type
+    where not case e.accepts
       when 'timestamptz or timestamp' then c.type in ('timestamptz', 'timestamp')
       when 'date or timestamp' then c.category = 'D'
       when 'date, time or text' then c.category in ('D', 'S')
@@ -206,7 +179,7 @@ begin
       when 'uuid or text' then c.type = 'uuid' or c.category = 'S'
       when 'boolean' then c.type = 'bool'
       when 'number' then c.type in ('int2', 'int4', 'int8', 'numeric', 'float4', 'float8')
-      else c.type = e.type
+      else c.type = e.accepts
     end
 
     union all
@@ -228,7 +201,7 @@ begin
     where c.table_name in ('sessions', 'user_credits')
       and c.is_not_null
       and not c.has_default
-      and c.name not in (select f.name from filled f)
+      and c.name not in (select e.name from expected e where e.filled is not null)
       -- A trigger of the application's own may fill it.
       and not exists (
         select
@@ -244,8 +217,8 @@ begin
         'column public.%s that may be null, as it is in some rows of ours: '
         'alter table public.%I alter column %I drop not null', c.name, c.table_name, c.column_name)
     from columns c
-    join filled f on f.name = c.name
-    where f.may_be_null
+    join expected e on e.name = c.name
+    where e.filled = 'sometimes'
       and c.is_not_null
 
     union all
@@ -254,8 +227,9 @@ begin
         'column public.%s that can be written: Postgres generates it; rename it, or drop its expression',
         c.name)
     from columns c
-    join filled f on f.name = c.name
-    where c.is_generated
+    join expected e on e.name = c.name
+    where e.filled is not null
+      and c.is_generated
 
     union all
     select

@@ -11,8 +11,7 @@ revoke all on schema session_approval from public, anon;
 grant usage on schema session_approval to authenticated, service_role;
 
 -- What the install changes in what it finds is written down first, so that sql/uninstall can put it back:
--- a name of ours that is taken already belongs to the application, and is never dropped. A later migration
--- that adds a column or an index to the application's tables records it here in the same way.
+-- a name of ours that is taken already belongs to the application, and is never dropped.
 create table if not exists session_approval.install_changes (
   kind text,
   name text,
@@ -37,45 +36,30 @@ comment on column session_approval.install_changes.was is
 comment on column session_approval.install_changes.became is 'A check''s definition since then.';
 
 insert into session_approval.install_changes (kind, name)
-select 'column', ours.name
-from unnest(array[
-  'sessions.is_instant', 'sessions.requires_approval', 'sessions.created_by',
-  'sessions.approval_expires_at', 'sessions.approved_at', 'sessions.credit_lot_id', 'sessions.time_zone',
-  'sessions.request_key', 'sessions.title', 'sessions.description', 'sessions.notes',
-  'sessions.scheduled_date', 'sessions.scheduled_time', 'sessions.duration_minutes',
-  'sessions.session_url', 'sessions.room_name', 'sessions.daily_room_url', 'sessions.daily_room_name',
-  'sessions.cancellation_reason', 'sessions.cancelled_by', 'sessions.cancelled_at',
-  'user_credits.status', 'user_credits.expires_at', 'user_credits.credits_expired'
-]) as ours (name)
+select 'column', ours.table_name || '.' || ours.name
+from pg_temp.our_columns ours
 where not exists (
   select
   from pg_catalog.pg_attribute a
-  where a.attrelid = ('public.' || split_part(ours.name, '.', 1))::regclass
-    and a.attname = split_part(ours.name, '.', 2)
+  where a.attrelid = ('public.' || ours.table_name)::regclass
+    and a.attname = ours.name
 )
 on conflict do nothing;
 
 insert into session_approval.install_changes (kind, name)
 select 'index', ours.name
-from unnest(array[
-  'sessions_created_by_request_key_idx', 'sessions_user_id_created_at_pending_idx',
-  'sessions_approval_expires_at_pending_idx', 'sessions_user_id_start_time_idx',
-  'sessions_therapist_id_start_time_idx', 'sessions_end_time_approved_idx',
-  'user_credits_user_id_idx', 'user_credits_expires_at_idx'
-]) as ours (name)
+from pg_temp.our_indexes ours
 where to_regclass('public.' || ours.name) is null
 on conflict do nothing;
 
 -- Comments that the migrations write over, of columns that were there.
 insert into session_approval.install_changes (kind, name, was)
-select 'comment', c.relname || '.' || a.attname, pg_catalog.col_description(c.oid, a.attnum)
-from pg_catalog.pg_class c
-join pg_catalog.pg_attribute a on a.attrelid = c.oid
-where (c.oid = 'public.sessions'::regclass and a.attname in (
-    'is_instant', 'requires_approval', 'created_by', 'approval_expires_at', 'approved_at',
-    'credit_lot_id', 'time_zone', 'request_key'
-  ))
-  or (c.oid = 'public.user_credits'::regclass and a.attname in ('expires_at', 'credits_expired'))
+select 'comment', ours.table_name || '.' || ours.name, pg_catalog.col_description(a.attrelid, a.attnum)
+from pg_temp.our_columns ours
+join pg_catalog.pg_attribute a
+  on a.attrelid = ('public.' || ours.table_name)::regclass
+ and a.attname = ours.name
+where ours.comment is not null
 on conflict do nothing;
 
 -- A comment of a column that the install adds is not one that was found; nor is what a second run meets.

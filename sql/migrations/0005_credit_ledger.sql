@@ -29,6 +29,58 @@ create table if not exists session_approval.credit_ledger (
   )
 );
 
+-- What an entry answers to, since a correction can take a refunded credit again.
+do $$
+begin
+  perform session_approval.add_column('session_approval.credit_ledger', c.name, c.definition, c.comment)
+  from (
+    values
+      (
+        'returns_id', 'bigint',
+        'Of a refund: the debit (kind approval) that it returns. Of a second debit of a session: the refund '
+        'that it undoes. Null in every other entry.'
+      ),
+      (
+        'private_reason', 'text',
+        'In the actor''s words, for operators alone: never shown to the session''s people.'
+      )
+  ) as c (name, definition, comment);
+
+  if not exists (
+    select
+    from pg_catalog.pg_constraint k
+    where k.conrelid = 'session_approval.credit_ledger'::regclass
+      and k.conname = 'a_refund_names_the_debit_that_it_returns'
+  ) then
+    perform session_approval.lock_tables('access exclusive', 'session_approval.credit_ledger');
+    perform set_config('session_approval.allow_ledger_changes', 'on', true);
+
+    -- Earlier commits knew at most one debit and one refund of a session.
+    update session_approval.credit_ledger refund
+    set returns_id = debit.id
+    from session_approval.credit_ledger debit
+    where refund.kind = 'refund'
+      and debit.kind = 'approval'
+      and debit.session_id = refund.session_id;
+
+    perform set_config('session_approval.allow_ledger_changes', 'off', true);
+
+    alter table session_approval.credit_ledger
+      add constraint a_refund_names_the_debit_that_it_returns check (
+        kind <> 'refund' or returns_id is not null
+      );
+    alter table session_approval.credit_ledger
+      add constraint only_debits_and_refunds_name_an_entry check (
+        returns_id is null or kind in ('approval', 'refund')
+      );
+    alter table session_approval.credit_ledger
+      add constraint an_entry_names_an_earlier_one check (returns_id < id);
+
+    drop index if exists session_approval.credit_ledger_session_id_kind_idx;
+  end if;
+end
+$$;
+
 -- "create index if not exists" keeps writers out even where the index is there.
 do $$
 begin
@@ -51,11 +103,19 @@ begin
       on session_approval.credit_ledger (user_id, id desc);
   end if;
 
-  -- A session is paid at most once and refunded at most once; the last line of defence behind the locks.
-  if to_regclass('session_approval.credit_ledger_session_id_kind_idx') is null then
-    create unique index credit_ledger_session_id_kind_idx
-      on session_approval.credit_ledger (session_id, kind)
+  -- A session has at most one first debit, which names no entry; the last line of defence behind the locks.
+  -- And all debits and refunds of one session.
+  if to_regclass('session_approval.credit_ledger_session_id_returns_id_idx') is null then
+    create unique index credit_ledger_session_id_returns_id_idx
+      on session_approval.credit_ledger (session_id, coalesce(returns_id, 0))
       where kind in ('approval', 'refund');
+  end if;
+
+  -- A debit is returned at most once, and a refund undone at most once.
+  if to_regclass('session_approval.credit_ledger_returns_id_idx') is null then
+    create unique index credit_ledger_returns_id_idx
+      on session_approval.credit_ledger (returns_id)
+      where returns_id is not null;
   end if;
 
   -- grant_credits: one reference of one source is one grant.

@@ -1,4 +1,4 @@
--- Every change of every session's status, whoever made it.
+-- Every change of every session's status or time, whoever made it.
 -- No foreign key to sessions, so that truncating or deleting them goes on working.
 
 create table if not exists session_approval.session_events (
@@ -11,6 +11,58 @@ create table if not exists session_approval.session_events (
   created_at timestamptz not null default now(),
   constraint session_events_pkey primary key (id)
 );
+
+do $$
+begin
+  perform session_approval.add_column('session_approval.session_events', c.name, c.definition, c.comment)
+  from (
+    values
+      (
+        'kind', 'text',
+        'What happened, as a person would call it: proposed, approved, moved ... (session_event_kind).'
+      ),
+      (
+        'from_start', 'timestamptz',
+        'The start before; null when it was created, and in events from before this column.'
+      ),
+      (
+        'to_start', 'timestamptz',
+        'The start from then on, the same where it did not change; null in events from before this column.'
+      ),
+      (
+        'private_reason', 'text',
+        'In the actor''s words, for operators alone: never shown to the session''s people.'
+      )
+  ) as c (name, definition, comment);
+
+  if not exists (
+    select
+    from pg_catalog.pg_constraint k
+    where k.conrelid = 'session_approval.session_events'::regclass
+      and k.conname = 'kind_is_known'
+  ) then
+    perform session_approval.lock_tables('access exclusive', 'session_approval.session_events');
+
+    -- Earlier commits wrote an event only where the status changed. The session says why it was cancelled.
+    update session_approval.session_events e
+    set kind = session_approval.session_event_kind(
+      earlier.from_status, earlier.to_status, s.cancellation_reason, false)
+    from session_approval.session_events earlier
+    left join public.sessions s on s.id = earlier.session_id
+    where earlier.id = e.id
+      and e.kind is null;
+
+    alter table session_approval.session_events
+      add constraint kind_is_known check (
+        kind in (
+          'proposed', 'approved', 'declined', 'withdrawn', 'expired', 'cancelled', 'moved', 'started',
+          'completed', 'no_show', 'corrected', 'objection', 'changed'
+        )
+      );
+    alter table session_approval.session_events alter column kind set not null;
+  end if;
+end
+$$;
 
 -- "create index if not exists" keeps writers out even where the index is there.
 do $$
@@ -29,7 +81,7 @@ revoke all on sequence session_approval.session_events_id_seq
 grant select on session_approval.session_events to service_role;
 
 comment on table session_approval.session_events is
-  'One row for every change of any session''s status.';
+  'One row for every change of any session''s status or time.';
 comment on column session_approval.session_events.id is 'In the order in which the changes were made.';
 comment on column session_approval.session_events.session_id is 'The session.';
 comment on column session_approval.session_events.from_status is 'Null when it was created.';

@@ -33,26 +33,3 @@ comment on column session_approval.bookings.session_id is 'The session that hold
 comment on column session_approval.bookings.person_id is 'Its therapist, or its client.';
 comment on column session_approval.bookings.during is
   'From its start until just before its end, so that one session may begin when another ends.';
-
-do $$
-begin
-  if not exists (
-    select
-    from pg_catalog.pg_attribute a
-    where a.attrelid = 'session_approval.settings'::regclass
-      and a.attname = 'finish_after'
-  ) then
-    alter table session_approval.settings
-      add column finish_after interval not null default '15 minutes',
-      add column refund_no_show boolean not null default false;
-    alter table session_approval.settings
-      add constraint finish_after_is_not_negative check (finish_after >= interval '0');
-  end if;
-end
-$$;
-
-comment on column session_approval.settings.finish_after is
-  'How long after its end the sweep closes a session that its therapist has not: completed when somebody '
-  'joined it, no_show when nobody did.';
-comment on column session_approval.settings.refund_no_show is
-  'Whether the sweep gives the credit back when nobody joined a session.';

@@ -1,11 +1,23 @@
--- Checks that migrations/0012_status_checks.sql widened for new rows alone are held against the rows that are
--- there: one look at each, while others write.
+-- Checks that migrations/0006_sessions.sql added, or 0011_status_checks.sql widened, for new rows alone are
+-- held against the rows that are there: one look at each, while others write.
 
 select format('alter table public.sessions validate constraint %I', k.conname)
-from session_approval.install_changes n
-join pg_catalog.pg_constraint k
-  on k.conrelid = 'public.sessions'::regclass
- and k.conname = n.name
-where n.kind = 'check'
-  and pg_catalog.pg_get_constraintdef(k.oid) = n.became || ' NOT VALID'
+from pg_catalog.pg_constraint k
+where k.conrelid = 'public.sessions'::regclass
+  and not k.convalidated
+  and (
+    exists (
+      select
+      from session_approval.install_changes n
+      where n.kind = 'check'
+        and n.name = k.conname
+        and pg_catalog.pg_get_constraintdef(k.oid) = n.became || ' NOT VALID'
+    )
+    or exists (
+      select
+      from pg_temp.our_columns ours
+      where ours.values is not null
+        and k.conname = ours.name || '_is_known'
+    )
+  )
 \gexec

@@ -1,4 +1,4 @@
--- The indexes of migrations/0013_indexes.sql, built while others write. What an interrupted build left, which
+-- The indexes of install/our_indexes.sql, built while others write. What an interrupted build left, which
 -- Postgres keeps up to date and never reads, goes first; where one is there already, nothing happens.
 --
 -- Nobody queues behind these, and behind what follows: they may wait, and take, as long as they need.
@@ -13,24 +13,8 @@ where n.kind = 'index'
   and not i.indisvalid
 \gexec
 
-create unique index concurrently if not exists sessions_created_by_request_key_idx
-  on public.sessions (created_by, request_key)
-  where request_key is not null;
-create index concurrently if not exists sessions_user_id_created_at_pending_idx
-  on public.sessions (user_id, created_at desc)
-  where status = 'pending_approval';
-create index concurrently if not exists sessions_approval_expires_at_pending_idx
-  on public.sessions (approval_expires_at)
-  where status = 'pending_approval';
-create index concurrently if not exists sessions_end_time_approved_idx
-  on public.sessions (end_time)
-  where requires_approval and status in ('scheduled', 'confirmed', 'in_progress');
-create index concurrently if not exists sessions_user_id_start_time_idx
-  on public.sessions (user_id, start_time desc, id);
-create index concurrently if not exists sessions_therapist_id_start_time_idx
-  on public.sessions (therapist_id, start_time desc, id);
-create index concurrently if not exists user_credits_user_id_idx
-  on public.user_credits (user_id);
-create index concurrently if not exists user_credits_expires_at_idx
-  on public.user_credits (expires_at)
-  where credits_balance > 0;
+select format(
+  'create %s index concurrently if not exists %I on public.%I %s',
+  case when ours.is_unique then 'unique' else '' end, ours.name, ours.table_name, ours.definition)
+from pg_temp.our_indexes ours
+\gexec

@@ -21,9 +21,12 @@ $$;
 
 \echo '1 of 7: whether all is here, and what there is before'
 begin;
+\ir ../install/our_columns.sql
+\ir ../install/our_indexes.sql
 \ir ../install/preconditions.sql
 \ir ../migrations/0001_schema.sql
 \ir ../install/lock_tables.sql
+\ir ../install/add_column.sql
 \ir ../uninstall/restored_status_check.sql
 \ir ../uninstall/uninstall_plan.sql
 commit;
@@ -41,6 +44,11 @@ begin;
 set local lock_timeout = '5s';
 \ir ../migrations/0004_user_credits.sql
 \ir ../credits/clients_see_their_own_credits.sql
+commit;
+
+begin;
+set local lock_timeout = '5s';
+\ir ../migrations/0002_settings.sql
 commit;
 
 \echo '3 of 7: indexes (how far one is: select * from pg_stat_progress_create_index)'

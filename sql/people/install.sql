@@ -1,6 +1,7 @@
 -- People: who acts, whom a therapist may propose to, in which time zone they read.
 
 \ir clients.sql
+\ir is_therapist.sql
 \ir prove_caller.sql
 \ir is_time_zone.sql
 \ir time_zone_of.sql

@@ -15,7 +15,7 @@ as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
 begin
-  if v_caller.user_type is distinct from 'therapist' then
+  if not session_approval.is_therapist(v_caller.user_type::text) then
     perform session_approval.refuse(403, 'AUTHORIZATION_ERROR', 'Only a therapist can list clients');
   end if;
 

@@ -75,17 +75,15 @@ begin
         'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
   end if;
 
-  select o.*
-  into v_outcome
-  from session_approval.session_outcomes o
-  where o.id = p_session_id;
+  select o.* into v_outcome from session_approval.session_outcomes o where o.id = p_session_id;
 
   select l.expires_at
   into v_outcome.refund_expires_at
   from session_approval.credit_ledger e
   left join public.user_credits l on l.id = e.lot_id
   where e.session_id = p_session_id
-    and e.kind = 'refund';
+    and e.kind = 'refund'
+    and not exists (select from session_approval.credit_ledger u where u.returns_id = e.id);
 
   v_outcome.refunded := found;
   v_outcome.message := 'Session cancelled.'

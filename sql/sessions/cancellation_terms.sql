@@ -33,13 +33,7 @@ as $$
       s.status = 'pending_approval'
         or (s.status in ('scheduled', 'confirmed') and s.end_time > now()) as is_open,
       s.credit_lot_id is not null
-        and (
-          select
-            count(*) filter (where e.kind = 'approval') > count(*) filter (where e.kind = 'refund')
-          from session_approval.credit_ledger e
-          where e.session_id = s.id
-            and e.kind in ('approval', 'refund')
-        ) as is_paid,
+        and session_approval.unreturned_debit(s.id) is not null as is_paid,
       s.user_id = p_actor_id as by_client,
       s.start_time - settings.free_cancel_window as free_until
     from public.sessions s

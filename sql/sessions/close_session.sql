@@ -1,6 +1,5 @@
 -- Close an approved session whose end has passed and that its therapist has not closed: completed when
--- somebody joined it, no_show when nobody did, and then by policy (settings.refund_no_show) the credit goes
--- back.
+-- somebody joined it, no_show when nobody did, and then the credit goes back (settings.refund_unattended).
 --
 -- The caller has locked the session. Locks: the lot that paid, when the credit goes back.
 
@@ -17,7 +16,7 @@ declare
   );
 begin
   if not v_was_joined
-    and (select settings.refund_no_show from session_approval.settings settings)
+    and (select settings.refund_unattended from session_approval.settings settings)
     and (session_approval.cancellation_terms(p_session_id, null)).is_paid
   then
     perform session_approval.refund_one_credit(p_session_id, null);

@@ -45,7 +45,7 @@ declare
   v_session_id uuid;
   v_outcome session_approval.session_outcomes;
 begin
-  if v_caller.user_type is distinct from 'therapist' then
+  if not session_approval.is_therapist(v_caller.user_type::text) then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'Only a therapist can propose a session');
   end if;

@@ -43,8 +43,7 @@ begin
     then
       raise sqlstate 'PT403' using
         message = 'A session that needs approval is proposed with create_custom_session',
-        hint = 'AUTHORIZATION_ERROR',
-        detail = 'null';
+        hint = 'AUTHORIZATION_ERROR', detail = 'null';
     end if;
 
     return new;
@@ -62,8 +61,7 @@ begin
 
   if old.status is distinct from new.status and pg_has_role(current_user, 'authenticated', 'usage') then
     v_may_move := exists (
-      select
-      from session_approval.transitions t
+      select from session_approval.transitions t
       where (t.from_status, t.to_status) = (old.status, new.status)
         and t.direct_write_allowed
     );
@@ -77,16 +75,17 @@ begin
     )
     or (
       old.id, old.user_id, old.therapist_id, old.requires_approval, old.is_instant, old.created_by,
-      old.approval_expires_at, old.approved_at, old.credit_lot_id, old.request_key
+      old.approval_expires_at, old.approved_at, old.credit_lot_id, old.request_key, old.series_id,
+      old.free_cancel_until, old.no_show_by
     ) is distinct from (
       new.id, new.user_id, new.therapist_id, new.requires_approval, new.is_instant, new.created_by,
-      new.approval_expires_at, new.approved_at, new.credit_lot_id, new.request_key
+      new.approval_expires_at, new.approved_at, new.credit_lot_id, new.request_key, new.series_id,
+      new.free_cancel_until, new.no_show_by
     )
   then
     raise sqlstate 'PT403' using
       message = 'A session that needs approval is changed with its own functions only',
-      hint = 'AUTHORIZATION_ERROR',
-      detail = 'null';
+      hint = 'AUTHORIZATION_ERROR', detail = 'null';
   end if;
 
   return new;

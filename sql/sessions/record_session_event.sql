@@ -1,4 +1,4 @@
--- Every change of a session's status leaves one event, whoever makes it.
+-- Every change of a session's status or time leaves one event, whoever makes it.
 --
 -- The functions name the actor, or that it was nobody, and the reason beforehand (note_status_change); for
 -- anybody else's change the actor is the token's subject, if there is one.
@@ -16,13 +16,21 @@ begin
     perform set_config('session_approval.status_change', '', true);
   end if;
 
-  insert into session_approval.session_events (session_id, from_status, to_status, actor_id, reason)
+  insert into session_approval.session_events (
+    session_id, kind, from_status, to_status, from_start, to_start, actor_id, reason, private_reason
+  )
   values (
     new.id,
-    case when tg_op = 'UPDATE' then old.status end,
+    session_approval.session_event_kind(
+      old.status, new.status, new.cancellation_reason,
+      tg_op = 'UPDATE' and (old.start_time, old.end_time) is distinct from (new.start_time, new.end_time)),
+    old.status,
     new.status,
+    old.start_time,
+    new.start_time,
     case when v_note is null then auth.uid() else (v_note ->> 'actor_id')::uuid end,
-    v_note ->> 'reason'
+    v_note ->> 'reason',
+    v_note ->> 'private_reason'
   );
 
   return null;
@@ -30,14 +38,16 @@ end
 $$;
 
 comment on function session_approval.record_session_event() is
-  'Writes one row of session_events for a new session or a changed status.';
+  'Writes one row of session_events for a new session, a changed status or a changed time.';
 
 revoke all on function session_approval.record_session_event() from public, anon, authenticated;
 
 create or replace trigger session_approval_event
 after update on public.sessions
 for each row
-when (old.status is distinct from new.status)
+when (
+  (old.status, old.start_time, old.end_time) is distinct from (new.status, new.start_time, new.end_time)
+)
 execute function session_approval.record_session_event();
 
 create or replace trigger session_approval_first_event
@@ -45,6 +55,6 @@ after insert on public.sessions
 for each row execute function session_approval.record_session_event();
 
 comment on trigger session_approval_event on public.sessions is
-  'Every change of status leaves a row in session_approval.session_events.';
+  'Every change of status or time leaves a row in session_approval.session_events.';
 comment on trigger session_approval_first_event on public.sessions is
   'Every new session leaves a row in session_approval.session_events.';

@@ -7,8 +7,11 @@ select
     (
       select jsonb_agg(
         jsonb_build_object(
+          'kind', e.kind,
           'from_status', e.from_status,
           'to_status', e.to_status,
+          'from_start', e.from_start,
+          'to_start', e.to_start,
           'actor_id', e.actor_id,
           'reason', e.reason,
           'created_at', e.created_at
@@ -25,4 +28,4 @@ from session_approval.session_details d;
 revoke all on session_approval.session_histories from public, anon, authenticated;
 
 comment on view session_approval.session_histories is
-  'A session in its public shape, with events: every change of its status, oldest first.';
+  'A session in its public shape, with events: every change of its status or time, oldest first.';

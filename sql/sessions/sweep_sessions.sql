@@ -63,7 +63,9 @@ begin
     from public.user_credits l
     where l.expires_at <= now()
       and l.credits_balance > 0
-      and l.user_type in ('individual', 'user')
+      and l.user_type::text = any (
+        (select settings.client_types from session_approval.settings settings)::text[]
+      )
     order by l.id
     limit 500
     for no key update skip locked

@@ -154,7 +154,7 @@ def test_a_session_that_was_charged_twice_is_told(
     other = lot if same_lot else give_credits(db, client, 3, created_at="tomorrow")
     session = approve(db, client, propose(db, therapist, client))
     request.getfixturevalue("_unrecorded")
-    db.execute("drop index session_approval.credit_ledger_session_id_kind_idx")
+    db.execute("drop index session_approval.credit_ledger_session_id_returns_id_idx")
     change(db, "user_credits", other, credits_balance=1 if same_lot else 2)
     db.execute(
         "insert into session_approval.credit_ledger"
@@ -180,14 +180,32 @@ def test_a_refund_without_a_debit_is_told(
     change(db, "user_credits", lot, credits_balance=4)
     db.execute(
         "insert into session_approval.credit_ledger"
-        " (lot_id, user_id, session_id, kind, delta, balance_after)"
-        " values (%s, %s, %s, 'refund', 1, 4)",
-        (lot, client.id, session_id),
+        " (lot_id, user_id, session_id, kind, delta, balance_after, returns_id)"
+        " values (%s, %s, %s, 'refund', 1, 4, %s)",
+        (lot, client.id, session_id, ledger(db, client)[0]["id"]),
     )
 
     assert problems(db) == [
         ("a session was refunded more often than charged", lot, session_id, 0, 1)
     ]
+
+
+def test_a_credit_that_was_given_back_and_taken_again_is_in_order(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    lot = give_credits(db, client, 3)
+    session = approve(db, client, propose(db, therapist, client))
+    call(db, therapist, "cancel_session", p_session_id=session["id"])
+    db.execute(
+        "select session_approval.note_credit_entry(jsonb_build_object("
+        "'kind', 'approval', 'session_id', session_id, 'returns_id', id))"
+        " from session_approval.credit_ledger where kind = 'refund'"
+    )
+    change(db, "user_credits", lot, credits_balance=2)
+
+    assert problems(db) == []
+    [terms] = call(db, therapist, "cancel_session", p_session_id=session["id"])
+    assert terms["refunded"] is False
 
 
 def test_what_older_code_charged_before_there_was_a_ledger_is_not_told(

@@ -289,44 +289,77 @@ def test_a_change_that_is_undone_leaves_no_row(db: Connection, client: Person) -
     assert entries(db, client) == [("external", 3, 3)]
 
 
-def test_the_ledger_keeps_one_approval_and_one_refund_for_a_session(
+def add_entry(db: Connection, session: dict[str, Any], kind: str, returns: int | None) -> int:
+    """Write an entry of a session's by hand; return its id."""
+    [entry] = db.execute(
+        "insert into session_approval.credit_ledger"
+        " (lot_id, user_id, session_id, kind, delta, balance_after, returns_id)"
+        " values (gen_random_uuid(), %s, %s, %s, %s, 0, %s) returning id",
+        (session["user_id"], session["id"], kind, 1 if kind == "refund" else -1, returns),
+    ).fetchall()
+    added: int = entry["id"]
+    return added
+
+
+def test_a_refund_names_the_debit_that_it_returns_and_no_other_entry_names_one(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 3)
     session = approve(db, client, propose(db, therapist, client))
     call(db, therapist, "cancel_session", p_session_id=session["id"])
 
-    for kind in ("approval", "refund"):
-        with pytest.raises(psycopg.errors.UniqueViolation), db.transaction():
-            db.execute(
-                "insert into session_approval.credit_ledger"
-                " (lot_id, user_id, session_id, kind, delta, balance_after)"
-                " select lot_id, user_id, session_id, kind, delta, balance_after"
-                " from session_approval.credit_ledger where kind = %s and session_id = %s",
-                (kind, session["id"]),
-            )
+    grant, debit, refund = ledger(db, client)
+
+    assert [grant["kind"], debit["kind"], refund["kind"]] == ["external", "approval", "refund"]
+    named = [entry["returns_id"] for entry in (grant, debit, refund)]
+    assert named == [None, None, debit["id"]]
+
+
+def test_a_session_has_one_first_debit_and_each_entry_is_named_once(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client, 3)
+    session = approve(db, client, propose(db, therapist, client))
+    call(db, therapist, "cancel_session", p_session_id=session["id"])
+    _, debit, refund = ledger(db, client)
+
+    with db.transaction(force_rollback=True):  # no balance goes with these entries
+        again = add_entry(db, session, "approval", refund["id"])
+        back = add_entry(db, session, "refund", again)
+        for kind, returns in (
+            ("approval", None),
+            ("refund", debit["id"]),
+            ("approval", refund["id"]),
+            ("refund", again),
+        ):
+            with pytest.raises(psycopg.errors.UniqueViolation), db.transaction():
+                add_entry(db, session, kind, returns)
+        assert add_entry(db, session, "approval", back)
 
 
 @pytest.mark.parametrize(
-    ("kind", "delta", "session_id"),
+    ("kind", "delta", "session_id", "returns_id"),
     [
-        ("approval", -2, "00000000-0000-4000-8000-000000000000"),
-        ("approval", 1, "00000000-0000-4000-8000-000000000000"),
-        ("approval", -1, None),
-        ("refund", 2, "00000000-0000-4000-8000-000000000000"),
-        ("refund", 1, None),
-        ("gift", 1, None),
+        ("approval", -2, "00000000-0000-4000-8000-000000000000", None),
+        ("approval", 1, "00000000-0000-4000-8000-000000000000", None),
+        ("approval", -1, None, None),
+        ("approval", -1, "00000000-0000-4000-8000-000000000000", 2**62),
+        ("refund", 2, "00000000-0000-4000-8000-000000000000", 0),
+        ("refund", 1, None, 0),
+        ("refund", 1, "00000000-0000-4000-8000-000000000000", None),
+        ("grant", 1, None, 0),
+        ("gift", 1, None, None),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_impossible(
-    db: Connection, kind: str, delta: int, session_id: str | None
+    db: Connection, kind: str, delta: int, session_id: str | None, returns_id: int | None
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
         db.execute(
             "insert into session_approval.credit_ledger"
-            " (lot_id, user_id, session_id, kind, delta, balance_after)"
-            " values (gen_random_uuid(), gen_random_uuid(), %s, %s, %s, 0)",
-            (session_id, kind, delta),
+            " (lot_id, user_id, session_id, kind, delta, returns_id, balance_after)"
+            " values (gen_random_uuid(), gen_random_uuid(), %s, %s, %s, %s, 0)",
+            (session_id, kind, delta, returns_id),
         )
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -28,21 +28,6 @@ TRIGGERED_AS_OWNER = {
     "record_session_event",
     "record_truncated_credits",
 }
-# Added to the application's tables by us, under names that no application uses.
-OUR_COLUMNS = {
-    "sessions": {
-        "is_instant",
-        "requires_approval",
-        "created_by",
-        "approval_expires_at",
-        "approved_at",
-        "credit_lot_id",
-        "time_zone",
-        "request_key",
-    },
-    "user_credits": {"expires_at", "credits_expired"},
-}
-
 OUR_FUNCTIONS = """
     select f.oid, n.nspname as schema, f.proname as name, f.prosecdef, f.proconfig, f.proacl,
       f.proargnames, f.provolatile, l.lanname as language, f.prosrc,
@@ -164,12 +149,17 @@ def test_everything_of_ours_has_a_comment(db: Connection) -> None:
         " where a.attnum > 0 and not a.attisdropped and c.relkind = 'r'"
         " and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)"
     ).fetchall()
+    db.execute((SQL / "install" / "our_columns.sql").read_text())
+    added = db.execute(
+        "select table_name, name from pg_temp.our_columns where comment is not null"
+    ).fetchall()
+    assert len(added) >= 10
     ours = [
         column
         for column in columns
-        if not column["is_theirs"] or column["column"] in OUR_COLUMNS.get(column["table"], set())
+        if not column["is_theirs"]
+        or {"table_name": column["table"], "name": column["column"]} in added
     ]
-    assert sum(column["is_theirs"] for column in ours) == 10
     uncommented += [f"column {c['table']}.{c['column']}" for c in ours if not c["comment"]]
     triggers = db.execute(
         "select t.tgname as name, t.tgrelid::regclass::text as table,"
@@ -320,14 +310,34 @@ def test_a_new_installation_has_these_settings(db: Connection) -> None:
         "refund_grace": timedelta(days=30),
         "low_balance": 1,
         "finish_after": timedelta(minutes=15),
-        "refund_no_show": False,
+        "default_duration": 30,
+        "therapist_types": ["therapist"],
+        "client_types": ["individual", "user"],
+        "video_types": ["video"],
+        "client_scope": "all",
+        "application_search_path": "public, extensions",
+        "suggestion_ttl": timedelta(hours=72),
+        "pending_per_pair": 5,
+        "pending_per_client": 20,
+        "overrun": timedelta(minutes=15),
+        "day_starts": time(8),
+        "day_ends": time(20),
+        "correct_within": timedelta(days=7),
+        "no_show_after": timedelta(minutes=10),
+        "refund_client_no_show": False,
+        "refund_unattended": True,
+        "refund_written_cancels": True,
+        "therapist_may_refund": True,
+        "reminders": [timedelta(hours=24), timedelta(hours=1)],
+        "message_detail": "discreet",
     }
 
 
 def test_these_settings_may_be_zero(db: Connection) -> None:
     db.execute(
         "update session_approval.settings set join_early = '0', free_cancel_window = '0',"
-        " buffer = '0', finish_after = '0', low_balance = 0"
+        " buffer = '0', finish_after = '0', low_balance = 0, overrun = '0', correct_within = '0',"
+        " no_show_after = '0', reminders = '{}', video_types = '{}'"
     )
 
 
@@ -342,6 +352,25 @@ def test_these_settings_may_be_zero(db: Connection) -> None:
         "buffer = '-1 second'",
         "finish_after = '-1 second'",
         "low_balance = -1",
+        "default_duration = 4",
+        "default_duration = 481",
+        "therapist_types = '{}'",
+        "therapist_types = '{therapist,null}'",
+        "client_types = '{}'",
+        "client_types = '{user,null}'",
+        "video_types = '{null}'",
+        "client_scope = 'some'",
+        "application_search_path = ' '",
+        "suggestion_ttl = '0'",
+        "pending_per_pair = 0",
+        "pending_per_client = 0",
+        "overrun = '-1 second'",
+        "day_ends = '08:00'",
+        "correct_within = '-1 second'",
+        "no_show_after = '-1 second'",
+        "reminders = '{1 hour,0}'",
+        "reminders = '{null}'",
+        "message_detail = 'some'",
         "default_time_zone = 'Europe/Nowhere'",
         "video_base_url = 'example.daily.co'",
         "video_base_url = 'https://example.daily.co/'",
@@ -358,6 +387,7 @@ def test_a_setting_without_meaning_is_refused(db: Connection, setting: str) -> N
     [
         "install_changes (kind, name) values ('table', 'sessions')",
         "transitions values ('scheduled', 'scheduled', 'stay', true)",
+        "session_events (session_id, kind) values (gen_random_uuid(), 'paused')",
         "video_events (id, session_id, type, occurred_at)"
         " values ('e-1', gen_random_uuid(), 'meeting.paused', now())",
     ],
@@ -376,15 +406,16 @@ def test_the_ledger_takes_one_entry_of_what_happens_once(
 ) -> None:
     insert = (
         "insert into session_approval.credit_ledger"
-        " (lot_id, session_id, kind, delta, balance_after, source, reference) values"
-        " (%(lot)s, %(session)s, %(kind)s, %(delta)s, 3, 'stripe', %(reference)s)"
+        " (lot_id, session_id, kind, delta, balance_after, source, reference, returns_id) values"
+        " (%(lot)s, %(session)s, %(kind)s, %(delta)s, 3, 'stripe', %(reference)s, %(returns)s)"
     )
     entry = {"lot": uuid4(), "session": uuid4(), "kind": kind, "delta": delta}
-    entry["reference"] = reference
+    entry |= {"reference": reference, "returns": -1 if kind == "refund" else None}
     db.execute(insert, entry)
 
     with pytest.raises(psycopg.errors.UniqueViolation), db.transaction():
         db.execute(insert, entry)
 
     another = {"lot": uuid4(), "session": uuid4(), "reference": "pi_2"}
+    another["returns"] = -2 if kind == "refund" else None
     db.execute(insert, {**entry, **another})

@@ -11,8 +11,15 @@ ROWS = dict(re.findall(r"^\| (.*?) \| (.*) \|$", DOC, re.M))
 
 
 def named(where: str) -> set[str]:
-    """Return the names in one row of the table."""
-    return set(re.findall(r"`(\w+)`", ROWS[where])) - {"duration"}
+    """Return what one row of the table lists."""
+    return set(re.findall(r"`(\w+)`", ROWS[where])) - {"duration", "no_show_by_is_known"}
+
+
+def assert_named(where: str, names: set[str]) -> None:
+    """Fail unless a row of the table lists these names, and say which to add or to remove."""
+    wrong = [f"add `{name}`" for name in sorted(names - named(where))]
+    wrong += [f"remove `{name}`" for name in sorted(named(where) - names)]
+    assert wrong == [], f"docs/install.md, 'What it touches', row '{where}': {', '.join(wrong)}"
 
 
 def test_the_page_lists_the_columns_and_indexes_that_an_install_adds(db: Connection) -> None:
@@ -22,9 +29,9 @@ def test_the_page_lists_the_columns_and_indexes_that_an_install_adds(db: Connect
         names = [c["name"] for c in changes if c["kind"] == kind and c["name"].startswith(table)]
         return {name.rpartition(".")[2] for name in names}
 
-    assert named("`public.sessions`, columns where missing") == added("column", "sessions.")
-    assert named("`public.user_credits`, columns where missing") == added("column", "user_credits.")
-    assert named("indexes") == added("index")
+    assert_named("`public.sessions`, columns where missing", added("column", "sessions."))
+    assert_named("`public.user_credits`, columns where missing", added("column", "user_credits."))
+    assert_named("indexes", added("index"))
 
 
 def test_the_page_lists_the_triggers_and_policies_in_the_database(db: Connection) -> None:

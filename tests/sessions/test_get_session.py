@@ -1,5 +1,6 @@
 """One session: for its two people, with everything that happened to it."""
 
+from datetime import datetime
 from uuid import uuid4
 
 import psycopg
@@ -45,6 +46,11 @@ def test_its_two_people_see_a_session_with_its_events_oldest_first(
             ("scheduled", "cancelled", str(therapist.id), "A strike"),
         ]
         assert all(event["created_at"] for event in found["events"])
+        assert [event["kind"] for event in found["events"]] == ["proposed", "approved", "cancelled"]
+        for event in found["events"]:
+            assert datetime.fromisoformat(event["to_start"]) == session["start_time"]
+            assert "private_reason" not in event
+        assert found["events"][0]["from_start"] is None
 
 
 def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
@@ -53,8 +59,8 @@ def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
     session = propose(db, therapist, client)
     for number, reason in [(2**40 + 1, "second"), (2**40, "first")]:
         db.execute(
-            "insert into session_approval.session_events (id, session_id, reason)"
-            " overriding system value values (%s, %s, %s)",
+            "insert into session_approval.session_events (id, session_id, kind, reason)"
+            " overriding system value values (%s, %s, 'changed', %s)",
             (number, session["id"], reason),
         )
     read_in_storage_order(db)

@@ -195,7 +195,7 @@ def stage(server: Server) -> Iterator[Stage]:
     with ExitStack() as stack:
         address = stack.enter_context(server.database(f"test_stage_{uuid4().hex[:8]}"))
         owner = stack.enter_context(actors.connect(address))
-        configure(owner, join_early="30 days", refund_no_show=True, finish_after="0")
+        configure(owner, join_early="30 days", refund_unattended=True, finish_after="0")
         first, gate = (
             stack.enter_context(actors.connect(address, autocommit=False)) for _ in range(2)
         )

@@ -1,4 +1,4 @@
-"""Events: every change of every session's status, by whoever, once and in order."""
+"""Events: every change of every session's status or time, by whoever, once and in order."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +16,7 @@ from tests.actors import (
     events,
     give_credits,
     propose,
+    row,
 )
 from tests.conftest import Refused
 
@@ -48,7 +49,117 @@ def test_a_whole_life_leaves_one_event_for_each_step(
     ]
 
 
-def test_a_change_that_leaves_the_status_alone_is_no_event(
+def kinds(db: Connection, session: dict[str, Any]) -> list[str]:
+    """Return what each event of a session is called."""
+    return [event["kind"] for event in events(db, session)]
+
+
+def test_an_event_says_what_happened_and_from_which_start_to_which(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client)
+    approve(db, client, session)
+    db.execute(
+        "update public.sessions set start_time = start_time + interval '1 hour',"
+        " end_time = end_time + interval '1 hour'"
+    )
+    later = row(db, "sessions", session["id"])["start_time"]
+    call(db, therapist, "cancel_session", p_session_id=session["id"])
+
+    assert [
+        (event["kind"], event["from_start"], event["to_start"]) for event in events(db, session)
+    ] == [
+        ("proposed", None, session["start_time"]),
+        ("approved", session["start_time"], session["start_time"]),
+        ("moved", session["start_time"], later),
+        ("cancelled", later, later),
+    ]
+
+
+def test_a_session_that_only_gets_longer_was_moved_too(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    session = propose(db, therapist, client)
+
+    with act_as(db, client, "service_role"):
+        db.execute("update public.sessions set end_time = end_time + interval '5 minutes'")
+
+    moved = events(db, session)[-1]
+    assert (moved["kind"], moved["from_status"], moved["to_status"], moved["actor_id"]) == (
+        "moved",
+        "pending_approval",
+        "pending_approval",
+        client.id,
+    )
+
+
+def test_an_instant_session_that_starts_on_approval_was_approved_not_moved(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    give_credits(db, client)
+    session = propose(db, therapist, client, p_is_instant=True)
+    change(db, "sessions", session["id"], start_time="yesterday")
+
+    approve(db, client, session)
+
+    assert kinds(db, session)[-1] == "approved"
+
+
+@pytest.mark.parametrize("person", ["client", "therapist"])
+def test_a_proposal_that_ends_is_declined_or_withdrawn(
+    db: Connection, therapist: Person, client: Person, person: str
+) -> None:
+    session = propose(db, therapist, client)
+    caller = client if person == "client" else therapist
+
+    call(db, caller, "cancel_session", p_session_id=session["id"])
+
+    assert kinds(db, session)[-1] == {"client": "declined", "therapist": "withdrawn"}[person]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason", "is_moved", "kind"),
+    [
+        (None, "pending_approval", None, False, "proposed"),
+        (None, "scheduled", None, False, "changed"),
+        (None, None, None, False, "changed"),
+        ("pending_approval", "scheduled", None, False, "approved"),
+        ("pending_approval", "confirmed", None, True, "approved"),
+        ("pending_approval", "cancelled", "expired", False, "expired"),
+        ("pending_approval", "cancelled", "no time", False, "cancelled"),
+        ("scheduled", "cancelled", "withdrawn", False, "cancelled"),
+        ("confirmed", "in_progress", None, False, "started"),
+        ("in_progress", "completed", None, False, "completed"),
+        ("scheduled", "no_show", None, False, "no_show"),
+        ("completed", "no_show", None, False, "corrected"),
+        ("no_show", "completed", None, False, "corrected"),
+        ("cancelled", "completed", None, False, "completed"),
+        ("completed", "scheduled", None, False, "changed"),
+        ("scheduled", "confirmed", None, False, "changed"),
+        ("confirmed", "scheduled", None, True, "moved"),
+        ("cancelled", "pending_approval", None, True, "changed"),
+        ("scheduled", "scheduled", None, True, "moved"),
+        ("scheduled", None, None, False, "changed"),
+    ],
+)
+def test_the_kind_of_an_event_follows_from_what_changed(
+    db: Connection,
+    before: str | None,
+    after: str | None,
+    reason: str | None,
+    is_moved: bool,
+    kind: str,
+) -> None:
+    [answer] = db.execute(
+        "select session_approval.session_event_kind(%s, %s, %s, %s) as kind",
+        (before, after, reason, is_moved),
+    ).fetchall()
+
+    assert answer == {"kind": kind}
+
+
+def test_a_change_that_leaves_the_status_and_the_time_alone_is_no_event(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)

@@ -296,7 +296,7 @@ def test_what_somebody_joined_was_completed_and_what_nobody_joined_was_not(
     assert [sweep(db), sweep(db)] == [swept(0, 0, 1), swept(0, 0)]
 
     assert closed(db, session) == (ends_as, None, reason)
-    assert balances(db, client) == [2]
+    assert balances(db, client) == [2 if ends_as == "completed" else 3]
     assert db.execute("select from session_approval.bookings").fetchall() == []
 
 
@@ -333,7 +333,7 @@ def test_the_therapist_has_the_time_that_the_setting_gives(
 def test_by_policy_the_credit_of_a_session_that_nobody_joined_goes_back_once(
     db: Connection, therapist: Person, client: Person, session: Row, refunds: bool
 ) -> None:
-    configure(db, refund_no_show=refunds)
+    configure(db, refund_unattended=refunds)
 
     for _ in range(2):
         sweep(db)
@@ -357,7 +357,7 @@ def test_by_policy_the_credit_of_a_session_that_nobody_joined_goes_back_once(
 def test_a_session_that_somebody_joined_is_never_refunded(
     db: Connection, client: Person, session: Row
 ) -> None:
-    configure(db, refund_no_show=True)
+    configure(db, refund_unattended=True)
     change(db, "sessions", session["id"], status="in_progress")
 
     sweep(db)
@@ -369,7 +369,7 @@ def test_a_session_that_somebody_joined_is_never_refunded(
 def test_older_codes_sessions_are_its_own_affair(
     db: Connection, therapist: Person, client: Person, status: str
 ) -> None:
-    configure(db, refund_no_show=True)
+    configure(db, refund_unattended=True)
     db.execute(
         "insert into public.sessions (user_id, therapist_id, status, start_time, end_time)"
         " values (%s, %s, %s, '2020-01-01 10:00', '2020-01-01 11:00')",
@@ -424,7 +424,7 @@ def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
             "update public.sessions set start_time = start_time - interval '3 days',"
             " end_time = end_time - interval '3 days'"
         )
-        configure(db, refund_no_show=True)
+        configure(db, refund_unattended=True)
         start = Barrier(4)
 
         def place(_: int) -> Row:
@@ -463,7 +463,7 @@ def test_credits_go_back_in_the_order_in_which_approvals_lock_lots(own_database:
             "update public.sessions set start_time = start_time - interval '3 days',"
             " end_time = end_time - interval '3 days'"
         )
-        configure(db, refund_no_show=True)
+        configure(db, refund_unattended=True)
         busy.execute("select from public.user_credits where id = %s for update", (lots[0],))
 
         answer = pool.submit(sweep, sweeper)

@@ -12,6 +12,8 @@ from scripts.operate.sql_files import migrations, object_files
 _FUNCTION = re.compile(r"create or replace function (\w+\.\w+)\(.*?\bas \$\$(.*?)\$\$;", re.DOTALL)
 _TABLE = re.compile(r"create table if not exists (session_approval\.\w+) \((.*?)\n\);", re.DOTALL)
 _CONSTRAINT = re.compile(r"^  constraint (\w+)", re.MULTILINE)
+_ADDED_COLUMNS = re.compile(r"add_column\('(session_approval\.\w+)', (.*?)\n  \) as c ", re.DOTALL)
+_COLUMN_CONSTRAINT = re.compile(r"\bconstraint (\w+) check")
 _ADDED_CONSTRAINT = re.compile(
     r"alter table (session_approval\.\w+)\s+add constraint (\w+)", re.IGNORECASE
 )
@@ -189,6 +191,11 @@ def _constraints() -> dict[str, str]:
             (table, name)
             for table, columns in _TABLE.findall(text)
             for name in _CONSTRAINT.findall(columns)
+        ]
+        pairs += [
+            (table, name)
+            for table, columns in _ADDED_COLUMNS.findall(text)
+            for name in _COLUMN_CONSTRAINT.findall(columns)
         ]
         for table, name in [*pairs, *_ADDED_CONSTRAINT.findall(text)]:
             constraints[f"constraint {name} on {table}"] = str(file.relative_to(ROOT))

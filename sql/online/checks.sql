@@ -1,5 +1,5 @@
--- Checks that migrations/0006_sessions.sql added, or 0011_status_checks.sql widened, for new rows alone are
--- held against the rows that are there: one look at each, while others write.
+-- Checks that the migrations added, or widened, for new rows alone are held against the rows that are there:
+-- one look at each, while others write.
 
 select format('alter table public.sessions validate constraint %I', k.conname)
 from pg_catalog.pg_constraint k

@@ -12,6 +12,15 @@ as $$
 declare
   v_note jsonb := nullif(current_setting('session_approval.status_change', true), '')::jsonb;
 begin
+  -- Asked here, and not by a condition of the trigger, which Postgres reads anew in every statement.
+  if tg_op = 'UPDATE'
+    and old.status is not distinct from new.status
+    and old.start_time is not distinct from new.start_time
+    and old.end_time is not distinct from new.end_time
+  then
+    return null;
+  end if;
+
   if v_note is not null then
     perform set_config('session_approval.status_change', '', true);
   end if;
@@ -45,9 +54,6 @@ revoke all on function session_approval.record_session_event() from public, anon
 create or replace trigger session_approval_event
 after update on public.sessions
 for each row
-when (
-  (old.status, old.start_time, old.end_time) is distinct from (new.status, new.start_time, new.end_time)
-)
 execute function session_approval.record_session_event();
 
 create or replace trigger session_approval_first_event

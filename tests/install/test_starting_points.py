@@ -93,8 +93,13 @@ def undocumented_lines(table: str, before: str, after: str) -> list[str]:
         for line in {*old, *new}
         if (line in old) != (line in new)
         and line.partition(" ")[0] not in columns(table)
-        and not (line.startswith("CONSTRAINT") and "status" in line)
+        and not (line.startswith("CONSTRAINT") and ("status" in line or is_named(line, table)))
     ]
+
+
+def is_named(constraint: str, table: str) -> bool:
+    """Whether the page names a constraint beside the columns of its table."""
+    return f"`{constraint.split()[1]}`" in ROWS[f"`public.{table}`, columns where missing"]
 
 
 def tables(db: Connection) -> dict[str, str]:

@@ -14,4 +14,5 @@
 \ir free_times.sql
 \ir refuse_if_taken.sql
 \ir book_slot.sql
+\ir book_found_sessions.sql
 \ir check_availability.sql

@@ -84,25 +84,10 @@ begin
 end
 $$;
 
-create or replace function session_approval.clear_bookings()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  delete from session_approval.bookings b where true;
-
-  return null;
-end
-$$;
-
 comment on function session_approval.sync_booking() is
   'Holds the time of a session''s two people, or gives it back; 409 when one of them is taken.';
-comment on function session_approval.clear_bookings() is 'Gives back all time when sessions are truncated.';
 
 revoke all on function session_approval.sync_booking() from public, anon, authenticated;
-revoke all on function session_approval.clear_bookings() from public, anon, authenticated;
 
 -- Their names come after those of the events' triggers, which read the note that the change was given before
 -- another change, of a proposal that is put away, is noted.
@@ -114,13 +99,7 @@ create or replace trigger session_approval_slot_change
 after update on public.sessions
 for each row execute function session_approval.sync_booking();
 
-create or replace trigger session_approval_slot_truncate
-after truncate on public.sessions
-for each statement execute function session_approval.clear_bookings();
-
 comment on trigger session_approval_slot on public.sessions is
   'A session that needs approval holds its two people''s time.';
 comment on trigger session_approval_slot_change on public.sessions is
   'A session that needs approval holds its two people''s time.';
-comment on trigger session_approval_slot_truncate on public.sessions is
-  'Sessions removed by TRUNCATE hold nobody''s time.';

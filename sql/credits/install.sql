@@ -2,6 +2,7 @@
 
 \ir spendable_lots.sql
 \ir note_credit_entry.sql
+\ir open_lots.sql
 \ir spendable_balance.sql
 \ir debit_one_credit.sql
 \ir expire_lot.sql

@@ -65,43 +65,11 @@ begin
 end
 $$;
 
-create or replace function session_approval.record_truncated_credits()
-returns trigger
-language plpgsql
-security definer
-set search_path = ''
-as $$
-begin
-  insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
-  select l.id, l.user_id, 'opening', found.credits, found.credits
-  from public.user_credits l
-  cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
-  where not exists (
-    select from session_approval.credit_ledger e where e.lot_id = l.id
-  )
-  order by l.id;
-
-  insert into session_approval.credit_ledger (
-    lot_id, user_id, kind, delta, balance_after, actor_id, source
-  )
-  select
-    l.id, l.user_id, 'external', -coalesce(l.credits_balance, 0)::integer, 0, auth.uid(),
-    session_approval.acting_role()
-  from public.user_credits l
-  order by l.id;
-
-  return null;
-end
-$$;
-
 comment on function session_approval.record_credit_entry() is
   'Writes the ledger row of a changed balance, or of a lot that appeared, went or changed hands, under the '
   'note that the change was given, or as external.';
-comment on function session_approval.record_truncated_credits() is
-  'Writes a ledger row for every lot that a TRUNCATE is about to remove.';
 
 revoke all on function session_approval.record_credit_entry() from public, anon, authenticated;
-revoke all on function session_approval.record_truncated_credits() from public, anon, authenticated;
 
 create or replace trigger session_approval_ledger
 after insert or delete on public.user_credits
@@ -113,13 +81,7 @@ create or replace trigger session_approval_ledger_change
 after update on public.user_credits
 for each row execute function session_approval.record_credit_entry();
 
-create or replace trigger session_approval_ledger_truncate
-before truncate on public.user_credits
-for each statement execute function session_approval.record_truncated_credits();
-
 comment on trigger session_approval_ledger on public.user_credits is
   'A lot that appears or goes leaves a row in session_approval.credit_ledger.';
 comment on trigger session_approval_ledger_change on public.user_credits is
   'Every changed balance leaves a row in session_approval.credit_ledger.';
-comment on trigger session_approval_ledger_truncate on public.user_credits is
-  'Lots removed by TRUNCATE leave their rows in session_approval.credit_ledger.';

@@ -2,4 +2,5 @@
 
 \ir guard_credits.sql
 \ir record_credit_entry.sql
+\ir record_truncated_credits.sql
 \ir refuse_ledger_change.sql

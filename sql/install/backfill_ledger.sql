@@ -1,13 +1,18 @@
--- The lots found at install get their opening rows; creating the triggers above has locked out every writer
--- until this transaction ends, so that no change falls between the two. sql/online does it afterwards, in
--- batches; a lot that is changed before its turn is opened by its trigger.
-insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
-select
-  l.id, l.user_id, 'opening', found.credits, found.credits
-from public.user_credits l
-cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
-where current_setting('session_approval.online', true) is distinct from 'on'
-  and not exists (
-    select from session_approval.credit_ledger e where e.lot_id = l.id
-  )
-order by l.created_at, l.id;
+-- The lots that are there get their opening entries. Writers have been locked out since before the triggers
+-- were made, until this transaction ends, so that no change falls between the two. sql/online/lots.sql does
+-- the same afterwards, in batches; a lot that is changed before its turn is opened by its trigger.
+
+do $$
+begin
+  if current_setting('session_approval.online', true) is distinct from 'on' then
+    perform session_approval.open_lots(
+      array(
+        select l.id
+        from public.user_credits l
+        where not exists (
+          select from session_approval.credit_ledger e where e.lot_id = l.id
+        )
+      ));
+  end if;
+end
+$$;

@@ -1,5 +1,5 @@
--- What an earlier release or attempt left gets its slots, one session in a transaction: the same, in the same
--- order, as at the end of triggers/sessions_slot.sql.
+-- The sessions that an earlier release or attempt left hold their time: the same, in the same order, as
+-- sql/install/backfill_bookings.sql does it, one session in a transaction.
 
 set lock_timeout = '5s';
 
@@ -23,15 +23,7 @@ begin
     -- What a session holds is changed only by whoever has locked it.
     perform from public.sessions s where s.id = v_session_id for no key update;
 
-    insert into session_approval.bookings (session_id, person_id, during)
-    select h.id, person.id, tstzrange(h.start_time, h.end_time)
-    from session_approval.held_sessions h
-    cross join lateral (values (h.therapist_id), (h.user_id)) person (id)
-    where h.id = v_session_id
-      and h.start_time < h.end_time
-      and h.end_time > now()
-      and person.id is not null
-    on conflict do nothing;
+    perform session_approval.book_found_sessions(array[v_session_id]);
 
     commit;
   end loop;

@@ -6,6 +6,7 @@ do $$
 declare
   v_until constant timestamptz := clock_timestamp() + interval '1 hour';
   v_lots uuid[];
+  v_locked uuid[];
   v_first integer;
 begin
   loop
@@ -28,21 +29,13 @@ begin
     end if;
 
     for v_first in 1 .. cardinality(v_lots) by 500 loop
-      insert into session_approval.credit_ledger (lot_id, user_id, kind, delta, balance_after)
-      select
-        l.id, l.user_id, 'opening', found.credits, found.credits
-      from (
-        select free.id, free.user_id, free.created_at, free.credits_balance
-        from public.user_credits free
-        where free.id = any (v_lots[v_first : v_first + 499])
-          and not exists (
-            select from session_approval.credit_ledger e where e.lot_id = free.id
-          )
-        for no key update of free skip locked
-      ) l
-      cross join lateral (select coalesce(l.credits_balance, 0)::integer as credits) found
-      order by l.created_at, l.id
-      on conflict do nothing;
+      v_locked := array(
+        select l.id
+        from public.user_credits l
+        where l.id = any (v_lots[v_first : v_first + 499])
+        for no key update skip locked
+      );
+      perform session_approval.open_lots(v_locked);
 
       commit;
     end loop;

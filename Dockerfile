@@ -13,7 +13,7 @@ RUN python3 -m venv /venv \
 FROM ${BASE}
 COPY --from=packages /venv /venv
 WORKDIR /srv
-COPY gunicorn.conf.py ./
+COPY serve.py ./
 COPY api api
 COPY sql sql
 COPY scripts scripts
@@ -22,4 +22,4 @@ USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s CMD ["python3", "-c", \
   "import os, urllib.request as r; r.urlopen(f'http://127.0.0.1:{os.environ[\"PORT\"]}/healthz', timeout=2)"]
-CMD ["gunicorn"]
+CMD ["python3", "serve.py"]

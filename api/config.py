@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from dotenv import load_dotenv
@@ -76,6 +77,7 @@ class Settings:
     rate_limit: str | None
     rate_limit_storage_url: str | None
     metrics_token: str | None
+    metrics_folder: Path | None
     allowed_origins: tuple[str, ...]
     cookies: CookieSettings | None
 
@@ -120,6 +122,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         rate_limit=_rate_limit(env),
         rate_limit_storage_url=_rate_limit_storage_url(env),
         metrics_token=_metrics_token(env),
+        metrics_folder=_metrics_folder(env),
         allowed_origins=_allowed_origins(env),
         cookies=_cookies(env, supabase_url, jwt_secret),
     )
@@ -240,6 +243,11 @@ def _rate_limit_storage_url(env: _Environment) -> str | None:
     if address is not None and urlsplit(address).scheme not in ("redis", "rediss"):
         env.wrong.append("RATE_LIMIT_STORAGE_URL is not a redis:// or rediss:// address")
     return address
+
+
+def _metrics_folder(env: _Environment) -> Path | None:
+    folder = env.value("PROMETHEUS_MULTIPROC_DIR")  # prometheus_client reads it, too
+    return Path(folder) if folder else None
 
 
 def _metrics_token(env: _Environment) -> str | None:

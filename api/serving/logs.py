@@ -14,9 +14,8 @@ _log = logging.getLogger(__name__)
 
 _SANE_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _CONVERTER = re.compile(r"<\w+:")
-_QUOTES_REQUESTS = re.compile(r"(Invalid request|Error handling request)\b.*", re.DOTALL)
 
-# For logging.config.dictConfig; gunicorn.conf.py hands it to gunicorn.
+# For logging.config.dictConfig; serve.py hands it to Granian, which adds its own logger's level.
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -38,22 +37,17 @@ CONFIG: dict[str, Any] = {
         }
     },
     "root": {"level": "INFO", "handlers": ["stdout"]},
-    "loggers": {
-        "gunicorn.error": {"propagate": True, "handlers": []},
-    },
+    "loggers": {},
 }
 
 
 class InRequest(logging.Filter):
-    """Adds the request's id, and takes out what the web server quotes from a request."""
+    """Adds the request's id."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every line pass."""
         if has_request_context():
             record.request_id = g.get("request_id")
-        if record.name == "gunicorn.error":
-            message = record.getMessage()
-            record.msg, record.args = _QUOTES_REQUESTS.sub(r"\1", message), ()
         return True
 
 

@@ -12,12 +12,6 @@ def start(port: int, log: Path, app: str = "", **settings: str) -> Process:
 
 
 def command(port: int, app: str = "") -> list[str]:
-    """Return the command, for the project's root: gunicorn reads gunicorn.conf.py there."""
-    return [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "--bind",
-        f"127.0.0.1:{port}",
-        *([app] if app else []),
-    ]
+    """Return the command, for the project's root."""
+    at = ["--host", "127.0.0.1", "--port", str(port)]
+    return [sys.executable, "serve.py", *at, *([app] if app else [])]

@@ -29,6 +29,7 @@ from scripts.local.processes import Process, answers
 from scripts.local.tokens import mint
 from tests import actors
 from tests.actors import Connection, Person
+from tests.api.serving import SlowSupabase
 from tests.pgbouncer import POSTGREST, pooled
 from tests.servers import Server
 
@@ -219,3 +220,13 @@ def assert_refused(response: TestResponse, status: int, code: str) -> Any:
 def log_file(tmp_path: Path) -> Path:
     """A file for a process's words."""
     return tmp_path / "log"
+
+
+@pytest.fixture
+def slow() -> Iterator[SlowSupabase]:
+    """A Supabase that takes its time."""
+    supabase = SlowSupabase(SECRET)
+    yield supabase
+    supabase.go.set()
+    supabase.server.shutdown()
+    supabase.server.server_close()

@@ -1,6 +1,6 @@
 """Thirty-two threads act as thirty-two people: no answer contains another person's data.
 
-Through the shipped gunicorn configuration and a real PostgREST. CROWD_CALLS chooses how many calls
+Through the API as it is deployed and a real PostgREST. CROWD_CALLS chooses how many calls
 each thread makes, and CROWD_SEED which.
 """
 
@@ -49,7 +49,7 @@ class Answer:
 def api_url(rest: PostgREST, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API as it is deployed, without video."""
     with serving(
-        tmp_path_factory.mktemp("gunicorn") / "log",
+        tmp_path_factory.mktemp("api") / "log",
         SUPABASE_URL="http://supabase.test",
         SUPABASE_REST_URL=rest.url,
         SUPABASE_PUBLISHABLE_KEY="sb_publishable_test",

@@ -84,7 +84,7 @@ def test_the_log_of_a_whole_run_has_no_token_title_note_room_or_person(
         send("POST", "/api/sessions/approve", client, title=TITLE)
         http.get("/api/credits/user", headers={"Authorization": f"Bearer {tokens[client]}x"})
         http.request(TITLE.upper().replace("-", "")[:15], "/api/sessions", json={"notes": NOTE})
-    # What gunicorn itself refuses, and would quote.
+    # What the server itself refuses, and could quote.
     address = urlsplit(served.url)
     for wrong in (
         f"GET /{NOTE} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {tokens[client]}\x01\r\n\r\n",

@@ -1,19 +1,33 @@
 """What Prometheus reads: all workers together, for whoever has the token."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.config import Settings
 from scripts.local.postgrest import PostgREST
+from scripts.local.processes import end_at_once
 from tests.actors import Connection, Person, give_credits, propose
 from tests.api.conftest import SECRET, Api, assert_refused, headers_of
-from tests.api.serving import serving
+from tests.api.serving import SlowSupabase, serving
 
 TOKEN = "a token for metrics"
+
+
+def read(answer: httpx.Response) -> dict[tuple[str, ...], float]:
+    """Return each sample by its name and its labels' values."""
+    return {
+        (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+    }
 
 
 def test_metrics_are_off_without_a_token_of_their_own(api: Api, client: Person) -> None:
@@ -63,15 +77,48 @@ def test_all_workers_count_together_by_route_and_outcome(
 
     assert answer.headers["Content-Type"].startswith("text/plain")
     assert str(paid["id"]) not in answer.text
-    found = {
-        (sample.name, *(v for _, v in sorted(sample.labels.items()))): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
+    found = read(answer)
     assert found["approvals_total", "APPROVED"] == 1
     assert found["approvals_total", "ALREADY_APPROVED"] == 2
     assert found["approvals_total", "INSUFFICIENT_CREDITS"] == 3
     assert found["video_faults_total", "bad_key"] == 3
     assert found["http_request_seconds_count", "/api/sessions/<session_id>", "200"] == 20
     assert found["http_request_seconds_count", "none", "404"] == 1
+    assert found["supabase_calls_in_progress",] == 0
+
+
+def test_a_worker_that_was_killed_leaves_its_counts_and_nothing_in_progress(
+    log_file: Path, client: Person, slow: SlowSupabase
+) -> None:
+    def seen() -> dict[tuple[str, ...], float]:
+        return read(
+            httpx.get(f"{served.url}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        )
+
+    with (
+        ThreadPoolExecutor(1) as pool,
+        serving(log_file, **slow.environment, METRICS_TOKEN=TOKEN) as served,
+    ):
+        for _ in range(10):
+            httpx.get(f"{served.url}/healthz").raise_for_status()
+        waiting = pool.submit(
+            httpx.get, f"{served.url}/api/credits/user", headers=headers_of(client), timeout=30
+        )
+        assert slow.begun.wait(20)
+        assert seen()["supabase_calls_in_progress",] == 1
+        killed = psutil.Process(served.process.pid).children()
+        end_at_once(killed)
+        with pytest.raises(httpx.TransportError):
+            waiting.result(30)
+
+        answered = False  # by those that take the place of the killed
+        until = time.monotonic() + 20
+        while not answered:
+            assert time.monotonic() < until
+            with suppress(httpx.TransportError):
+                answered = httpx.get(f"{served.url}/healthz").status_code == 200
+        found = seen()
+
+    assert len(killed) == 2
+    assert found["http_request_seconds_count", "/healthz", "200"] >= 10
     assert found["supabase_calls_in_progress",] == 0

@@ -1,4 +1,4 @@
-"""Many requests at once, through the shipped gunicorn configuration: one credit, one answer."""
+"""Many requests at once, through the API as it is served: one credit, one answer."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -18,9 +18,9 @@ from tests.api.serving import serving
 def api_url(
     rest: PostgREST, daily_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """The API as it is deployed: gunicorn with the project's own configuration."""
+    """The API as it is deployed."""
     with serving(
-        tmp_path_factory.mktemp("gunicorn") / "log",
+        tmp_path_factory.mktemp("api") / "log",
         SUPABASE_URL="http://supabase.test",
         SUPABASE_REST_URL=rest.url,
         SUPABASE_PUBLISHABLE_KEY="sb_publishable_test",

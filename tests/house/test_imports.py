@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "config": set(),
 }
 MODULES = sorted((ROOT / "api").rglob("*.py"))
-OUTSIDE = [ROOT / "gunicorn.conf.py", *sorted((ROOT / "scripts").rglob("*.py"))]
+OUTSIDE = [ROOT / "serve.py", *sorted((ROOT / "scripts").rglob("*.py"))]
 
 
 def part_of(module: Path) -> str:

@@ -46,7 +46,7 @@ def faults(stage: Stage, chance: random.Random) -> list[Fault]:
         Fault("kill -9 PostgREST", stage.rest.kill),
         Fault("kill -9 an API worker", lambda: _kill_workers(stage, chance, 1)),
         Fault("kill -9 every API worker", lambda: _kill_workers(stage, chance, None)),
-        Fault("kill -9 gunicorn's master", stage.api.kill),
+        Fault("kill -9 the API's master", stage.api.kill),
     ]
     for wire, name in (
         (stage.to_rest, "API - PostgREST"),

@@ -43,10 +43,10 @@ def is_well(url: str) -> bool:
         fresh.close()
 
 
-def wait_for(log: Path, words: str, seconds: float = 20) -> None:
-    """Return once the log has these words."""
-    until = time.monotonic() + seconds
-    while words not in log.read_text():
+def wait_for(log: Path, words: str, times: int = 1) -> None:
+    """Return once the log has these words, so many times."""
+    until = time.monotonic() + 30
+    while log.read_text().count(words) < times:
         assert time.monotonic() < until, log.read_text()
         time.sleep(0.05)
 
@@ -185,6 +185,8 @@ def test_the_next_master_takes_over_the_port_of_one_that_was_killed(
         port = urlsplit(served.url).port
         assert port is not None
         with started(log_file, slow, port):
+            for number in (1, 2):
+                wait_for(log_file, f'"Started worker-{number}"', times=2)
             until = time.monotonic() + 30
             while psutil.wait_procs(workers, 0)[1]:
                 try:

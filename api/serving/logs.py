@@ -1,4 +1,4 @@
-"""What is written down of each request: its name, one line of JSON, and what is counted."""
+"""The log: one line of JSON for each request, with its id; requests are counted here too."""
 
 import logging
 import re
@@ -52,7 +52,7 @@ class InRequest(logging.Filter):
 
 
 def register(app: Flask) -> None:
-    """Name, measure and log each request."""
+    """Give each request an id, measure it and log it."""
     app.before_request(_begin)
     app.after_request(_end)
 
@@ -65,7 +65,7 @@ def _begin() -> None:
 
 def _end(response: Response) -> Response:
     seconds = time.perf_counter() - g.began
-    # The rule and not the path: a path holds ids, and a query whatever somebody wrote into it.
+    # The rule, not the path: a path has ids in it, and a query can have anything.
     route = _CONVERTER.sub("<", request.url_rule.rule) if request.url_rule else "none"
     response.headers["X-Request-Id"] = g.request_id
     metrics.REQUESTS.labels(route, response.status_code).observe(seconds)

@@ -12,6 +12,7 @@ ALLOWED = {
     "scripts/operate/sql_files.py": "the search that all others use",
     "scripts/lab/torture/stage.py": "libfaketime is not there for every machine",
     "tests/api/test_contract.py": "a sentence that is in no file fails",
+    "tests/house/test_commands.py": "the commands that it finds are counted",
     "tests/house/test_conventions.py": "its modules are counted",
     "tests/house/test_imports.py": "its modules are counted",
     "tests/house/test_linters.py": "plpgsql_check is not installed everywhere",

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from scripts import ROOT
 from scripts.operate import psql
@@ -43,9 +44,11 @@ _TABLES = """
     where c.relkind = 'r' and not a.attisdropped
       and c.relnamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
       and c.relname not in ('transitions', 'installs', 'install_changes')
-      and a.attname <> 'refund_no_show'  -- settings.refund_unattended replaces it
+      and not coalesce(%(removed)s::jsonb -> c.oid::regclass::text ? a.attname, false)
     group by c.oid
 """
+# Columns that an upgrade removes, each with what takes its place.
+REMOVED = {"session_approval.settings": ["refund_no_show"]}  # refund_unattended
 # Half of an announcement's key is the number of its transaction.
 _LOCKS = """
     select l.classid::text, case when l.objsubid = 1 then l.objid::text end as key, l.mode
@@ -247,7 +250,8 @@ def test_an_upgrade_keeps_every_row_and_leaves_what_a_fresh_install_leaves(
     older: Connection, own_database: str, installing: Callable[[Connection], None]
 ) -> None:
     therapist, client, waiting, decided = use(older)
-    tables = {table["name"]: table["columns"] for table in older.execute(_TABLES)}
+    kept = older.execute(_TABLES, {"removed": Jsonb(REMOVED)})
+    tables = {table["name"]: table["columns"] for table in kept}
     before = rows(older, tables)
     assert len(tables) >= 6
     assert len(before["session_approval.credit_ledger"]) == 6
@@ -257,19 +261,6 @@ def test_an_upgrade_keeps_every_row_and_leaves_what_a_fresh_install_leaves(
     with actors.connect(own_database) as fresh:
         assert schema(older) == schema(fresh)
     assert rows(older, tables) == before
-    found = older.execute("select kind from session_approval.session_events")
-    assert {event["kind"] for event in found} >= {
-        "proposed",
-        "approved",
-        "cancelled",
-    }
-    refunds = older.execute(
-        "select debit.kind, debit.session_id = refund.session_id as is_its"
-        " from session_approval.credit_ledger refund"
-        " left join session_approval.credit_ledger debit on debit.id = refund.returns_id"
-        " where refund.kind = 'refund'"
-    ).fetchall()
-    assert refunds == [{"kind": "approval", "is_its": True}]
     assert call_as(older, "service_role", None, "reconcile_credits") == []
     assert sum(balances(older, client)) == 3
     for _ in range(2):

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from types import FrameType
 
-from scripts.local import ROOT
+from scripts import ROOT
 from tests.actors import Connection, Person, give_credits
 from tests.api.conftest import Api
 

@@ -199,7 +199,7 @@ PLANTED_IN_THE_DATABASE = {
         LOST,
     ),
     "a second debit, which a unique index refuses": (
-        "drop index session_approval.credit_ledger_session_id_kind_idx;"
+        "drop index session_approval.credit_ledger_session_id_returns_id_idx;"
         "insert into session_approval.credit_ledger (lot_id, user_id, session_id, kind, delta,"
         " balance_after) select lot_id, user_id, session_id, kind, delta, balance_after"
         " from session_approval.credit_ledger where session_id = %(approved)s",

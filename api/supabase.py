@@ -15,22 +15,14 @@ from yarl import URL
 
 from api.config import CONNECT_TIMEOUT, KEPT_CONNECTIONS, KEPT_SECONDS, RPC_TIMEOUT, Settings
 from api.serving import metrics
-from api.serving.errors import Refusal
+from api.serving.errors import FLAT, Refusal
 
 _log = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
-# The columns that an act's row adds to the session's.
-_BESIDE = (
-    "credits_balance_after",
-    "credits_low",
-    "already_approved",
-    "refunded",
-    "refund_expires_at",
-    "message",
-    "room",
-)
+# What the details of a taken time hold for a second question, which the API asks itself.
+_ASK_AGAIN = ("start_time", "duration_minutes")
 
 # With these codes the transaction may have been committed: a gateway's statuses, a cancelled
 # statement (57014), a Postgres that shut down (57P...), and a broken connection to Postgres, for
@@ -154,9 +146,11 @@ def call_as_server(function: str, **parameters: Any) -> list[Row]:
     return rows
 
 
-def take(session: Row) -> Row:
-    """Take out of an act's row what stands beside the session itself, and return that."""
-    return {name: session.pop(name) for name in _BESIDE}
+def call_page(function: str, **parameters: Any) -> tuple[list[Row], bool]:
+    """Call a function that lists, and return the rows of a page and whether there are more."""
+    rows = call(function, **parameters)
+    beside = [row.pop("beside") for row in rows]
+    return rows, bool(beside) and beside[-1]["has_more"]
 
 
 def _call(client: SyncPostgrestClient, function: str, parameters: dict[str, Any]) -> list[Row]:
@@ -181,7 +175,12 @@ def _refusal(function: str, error: APIError) -> Refusal:
     """Turn PostgREST's error into a refusal; only our own functions' words are passed on."""
     code = str(error.code)
     if code.startswith("PT") and code[2:].isdigit():
-        return Refusal(int(code[2:]), error.hint or "", error.message or "", _json(error.details))
+        refusal = Refusal(
+            int(code[2:]), error.hint or "", error.message or "", _json(error.details)
+        )
+        if refusal.code == FLAT:
+            refusal.question = {f"p_{name}": refusal.details.pop(name) for name in _ASK_AGAIN}
+        return refusal
     if code in ("PGRST301", "PGRST302", "PGRST303"):
         return Refusal(401, "AUTHENTICATION_ERROR", "Please sign in again")
     if code == "42501":

@@ -11,7 +11,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show the caller's credits: what an approval would see, each lot, and the latest changes. */
+        /** Show the caller's credits: what an approval would see, each lot, and a page of changes. */
         get: operations["get_credits"];
         put?: never;
         post?: never;
@@ -201,7 +201,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the sessions that wait for the caller's approval, newest first. */
+        /** List the sessions that wait for the caller's approval, newest first, a page at a time. */
         get: operations["pending"];
         put?: never;
         post?: never;
@@ -238,7 +238,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the clients to whom the therapist may propose sessions. */
+        /** List the clients to whom the therapist may propose sessions, a page at a time. */
         get: operations["list_clients"];
         put?: never;
         post?: never;
@@ -382,6 +382,8 @@ export interface components {
         /** @description Whether a time is free; where it is not, why not, and which are. */
         Availability: {
             available: boolean;
+            /** @description Whether the time lies outside the therapist's working hours; null where none are known. */
+            outside_hours: boolean | null;
             conflicting_sessions: (components["schemas"]["OwnConflict"] | components["schemas"]["Conflict"])[];
             suggested_times: components["schemas"]["FreeTime"][];
         };
@@ -397,9 +399,10 @@ export interface components {
             email: string | null;
             time_zone: string | null;
         };
-        /** @description Whom the therapist may propose sessions to. */
+        /** @description Whom the therapist may propose sessions to, by name. */
         Clients: {
             clients: components["schemas"]["Client"][];
+            has_more: boolean;
         };
         /** @description A time that is taken; whose it is, and what for, the other person is not told. */
         Conflict: {
@@ -557,6 +560,8 @@ export interface components {
         Outcome: {
             /** @description completed or no_show. */
             outcome?: string | null;
+            /** @description Of a no_show, who did not come: client or therapist; the client when left out. */
+            no_show_by?: string | null;
         };
         /** @description A time that is taken by one of the therapist's own sessions. */
         OwnConflict: {
@@ -620,6 +625,12 @@ export interface components {
             cancelled_at: string | null;
             therapist: components["schemas"]["Person"];
             client: components["schemas"]["Person"];
+            /** @description The series that it belongs to. */
+            series_id: string | null;
+            /** @description Until when the client can cancel it and gets the credit back. */
+            free_cancel_until: string | null;
+            /** @description Of a no_show, who did not come: client, therapist or both. */
+            no_show_by: string | null;
             credits_balance_after: number;
             credits_low: boolean;
             /** @description True when this approval repeats an earlier one: nothing was taken again. */
@@ -829,10 +840,18 @@ export interface components {
             cancelled_at: string | null;
             therapist: components["schemas"]["Person"];
             client: components["schemas"]["Person"];
+            /** @description The series that it belongs to. */
+            series_id: string | null;
+            /** @description Until when the client can cancel it and gets the credit back. */
+            free_cancel_until: string | null;
+            /** @description Of a no_show, who did not come: client, therapist or both. */
+            no_show_by: string | null;
         };
         /** @description Some of the caller's sessions. */
         Sessions: {
             sessions: components["schemas"]["Session"][];
+            /** @description Whether there are sessions after this page. */
+            has_more: boolean;
         };
         /** @description How many credits are missing. */
         Shortage: {
@@ -909,6 +928,8 @@ export interface components {
             credits_low: boolean;
             lots: components["schemas"]["Lot"][];
             history: components["schemas"]["Entry"][];
+            /** @description Whether there are earlier changes than these. */
+            has_more: boolean;
         };
     };
     responses: {
@@ -1076,7 +1097,10 @@ export type $defs = Record<string, never>;
 export interface operations {
     get_credits: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description The id of the last change of the page before. */
+                before?: number | string;
+            };
             header?: {
                 /** @description The ETag of an earlier answer: 304 while it is good. */
                 "If-None-Match"?: string;
@@ -1154,14 +1178,14 @@ export interface operations {
     list_sessions: {
         parameters: {
             query?: {
+                /** @description 1 to 100; 50 when left out. */
+                limit?: number | string;
+                /** @description The id of the last session of the page before. */
+                before?: string;
                 /** @description Names separated by commas. */
                 status?: string;
                 /** @description Only what is not over, soonest first. */
                 upcoming?: true | false | "true" | "false" | "1" | "0";
-                /** @description 1 to 100. */
-                limit?: number | string;
-                /** @description The id of the last session of the page before. */
-                before?: string;
             };
             header?: {
                 /** @description The ETag of an earlier answer: 304 while it is good. */
@@ -1681,7 +1705,12 @@ export interface operations {
     };
     pending: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description 1 to 100; 50 when left out. */
+                limit?: number | string;
+                /** @description The id of the last session of the page before. */
+                before?: string;
+            };
             header?: {
                 /** @description The ETag of an earlier answer: 304 while it is good. */
                 "If-None-Match"?: string;
@@ -1768,7 +1797,14 @@ export interface operations {
     };
     list_clients: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Words of the name or the e-mail address. */
+                search?: string;
+                /** @description 1 to 100; 50 when left out. */
+                limit?: number | string;
+                /** @description The id of the last client of the page before. */
+                after?: string;
+            };
             header?: {
                 /** @description The ETag of an earlier answer: 304 while it is good. */
                 "If-None-Match"?: string;
@@ -1778,7 +1814,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Whom the therapist may propose sessions to. */
+            /** @description Whom the therapist may propose sessions to, by name. */
             200: {
                 headers: {
                     ETag?: string;

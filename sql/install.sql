@@ -3,6 +3,7 @@
 
 \ir install/our_columns.sql
 \ir install/our_indexes.sql
+\ir install/our_entry_points.sql
 \ir install/preconditions.sql
 \ir migrations/0001_schema.sql
 \ir install/drop_replaceable_objects.sql
@@ -23,6 +24,7 @@
 \ir migrations/0013_installs.sql
 
 \ir install/version.sql
+\ir install/entry_points.sql
 \ir install/object_digests.sql
 \ir uninstall/restored_status_check.sql
 \ir uninstall/uninstall_plan.sql

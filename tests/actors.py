@@ -126,8 +126,12 @@ def call_as(
             for name in arguments
         ),
     )
+    values = {  # a moment as JSON has it: in ISO 8601
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in arguments.items()
+    }
     with act_as(db, person, role):
-        return db.execute(statement, arguments).fetchall()
+        return db.execute(statement, values).fetchall()
 
 
 def free_slot(db: Connection) -> datetime:

@@ -21,7 +21,7 @@ def _no_nul(value: str) -> str:
 
 
 def _number(value: Any) -> Any:
-    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,10}", value):
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,19}", value):
         return int(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -37,14 +37,20 @@ def _iso_text(value: Any) -> Any:
     return value
 
 
-# These accept all that a Postgres text or integer can hold; the database decides what it may hold.
-# Numbers and booleans may come as text, because HTML forms send text.
+# These accept all that a Postgres text, integer or bigint can hold; the database decides what it
+# may hold. Numbers and booleans may come as text, because HTML forms send text.
 Text = Annotated[str, AfterValidator(_no_nul)]
 Integer = Annotated[
     int,
     Field(ge=-(2**31), lt=2**31),
     BeforeValidator(_number),
     WithJsonSchema({"type": ["integer", "string"], "pattern": "^-?[0-9]{1,10}$"}),
+]
+BigInteger = Annotated[
+    int,
+    Field(ge=-(2**63), lt=2**63),
+    BeforeValidator(_number),
+    WithJsonSchema({"type": ["integer", "string"], "pattern": "^-?[0-9]{1,19}$"}),
 ]
 Flag = Annotated[
     bool,

@@ -63,6 +63,12 @@ class Session(Shape):
     cancelled_at: datetime | None
     therapist: Person
     client: Person
+    series_id: UUID | None
+    """The series that it belongs to."""
+    free_cancel_until: datetime | None
+    """Until when the client can cancel it and gets the credit back."""
+    no_show_by: str | None
+    """Of a no_show, who did not come: client, therapist or both."""
 
 
 class Event(Shape):
@@ -105,6 +111,8 @@ class Sessions(Shape):
     """Some of the caller's sessions."""
 
     sessions: list[Session]
+    has_more: bool
+    """Whether there are sessions after this page."""
 
 
 class History(Shape):

@@ -6,7 +6,8 @@ from uuid import UUID
 from flask import Blueprint, Response
 
 from api import supabase
-from api.contract.endpoint import answer, answers
+from api.contract.endpoint import Query, answer, answers, takes
+from api.contract.fields import BigInteger
 from api.contract.response_models import Shape
 
 routes = Blueprint("credits", __name__, url_prefix="/api/credits")
@@ -45,10 +46,20 @@ class Wallet(Shape):
     credits_low: bool
     lots: list[Lot]
     history: list[Entry]
+    has_more: bool
+    """Whether there are earlier changes than these."""
+
+
+class Changes(Query):
+    """Which page of the changes; there are 100 on a page."""
+
+    before: BigInteger | None = None
+    """The id of the last change of the page before."""
 
 
 @routes.get("/user")
 @answers(Wallet)
-def get_credits() -> Response:
-    """Show the caller's credits: what an approval would see, each lot, and the latest changes."""
-    return answer(**supabase.call_one("get_credits"))
+@takes(Changes)
+def get_credits(changes: Changes) -> Response:
+    """Show the caller's credits: what an approval would see, each lot, and a page of changes."""
+    return answer(**supabase.call_one("get_credits", **changes.parameters()))

@@ -40,19 +40,26 @@ class Outcome(Body):
 
     outcome: Text | None = None
     """completed or no_show."""
+    no_show_by: Text | None = None
+    """Of a no_show, who did not come: client or therapist; the client when left out."""
 
 
-class Filter(Query):
+class Page(Query):
+    """Which page of a list."""
+
+    limit: Integer | None = None
+    """1 to 100; 50 when left out."""
+    before: UUID | None = None
+    """The id of the last session of the page before."""
+
+
+class Filter(Page):
     """Which of the caller's sessions, and which page of them."""
 
     status: Text | None = None
     """Names separated by commas."""
     upcoming: Flag | None = None
     """Only what is not over, soonest first."""
-    limit: Integer | None = None
-    """1 to 100."""
-    before: UUID | None = None
-    """The id of the last session of the page before."""
 
 
 @routes.post("/approve")
@@ -70,7 +77,7 @@ class Filter(Query):
 def approve(approval: Approval) -> Response:
     """Approve a session and pay for it with one credit; repeating it is safe."""
     session = supabase.call_one("approve_session_and_deduct_credit", **approval.parameters())
-    beside = supabase.take(session)
+    beside = session.pop("beside")
     session["credits_balance_after"] = beside["credits_balance_after"]
     session["credits_low"] = beside["credits_low"]
     session["already_approved"] = beside["already_approved"]
@@ -80,9 +87,11 @@ def approve(approval: Approval) -> Response:
 
 @routes.get("/pending")
 @answers(Sessions)
-def pending() -> Response:
-    """List the sessions that wait for the caller's approval, newest first."""
-    return answer(sessions=supabase.call("list_pending_sessions"))
+@takes(Page)
+def pending(page: Page) -> Response:
+    """List the sessions that wait for the caller's approval, newest first, a page at a time."""
+    sessions, has_more = supabase.call_page("list_pending_sessions", **page.parameters())
+    return answer(sessions=sessions, has_more=has_more)
 
 
 @routes.get("")
@@ -93,7 +102,8 @@ def list_sessions(wanted: Filter) -> Response:
     parameters = wanted.parameters()
     if "p_status" in parameters:
         parameters["p_status"] = parameters["p_status"].split(",")
-    return answer(sessions=supabase.call("list_sessions", **parameters))
+    sessions, has_more = supabase.call_page("list_sessions", **parameters)
+    return answer(sessions=sessions, has_more=has_more)
 
 
 @routes.get("/<session:session_id>")
@@ -101,8 +111,8 @@ def list_sessions(wanted: Filter) -> Response:
 def get_session(session_id: str) -> Response:
     """Show one of the caller's sessions, with everything that happened to it."""
     session = supabase.call_one("get_session", p_session_id=read_id(session_id))
-    events = session.pop("events")
-    return answer(session=session, events=events)
+    beside = session.pop("beside")
+    return answer(session=session, events=beside["events"])
 
 
 @routes.post("/<session_id>/decline")
@@ -148,7 +158,7 @@ def finish(outcome: Outcome, session_id: str) -> Response:
 
 
 def _ended(session: supabase.Row) -> Response:
-    beside = supabase.take(session)
+    beside = session.pop("beside")
     remove_room(beside["room"])
     return answer(
         session=session,

@@ -8,10 +8,11 @@ from flask import Blueprint, Response, request
 from pydantic import AfterValidator, WithJsonSchema
 
 from api import supabase
-from api.contract.endpoint import Body, answer, answers, takes
+from api.contract.endpoint import Body, Query, answer, answers, takes
 from api.contract.fields import Day, Flag, Instant, Integer, Text
 from api.contract.response_models import Conflict, FreeTime, OwnConflict, Person, Session, Shape
 from api.identity import auth
+from api.serving.errors import Refusal
 from api.video.rooms import offer_room
 
 routes = Blueprint("therapist", __name__, url_prefix="/api/therapist")
@@ -74,11 +75,32 @@ def create_custom_session(proposal: Proposal) -> Response:
     parameters = proposal.parameters()
     if key := request.headers.get("Idempotency-Key"):
         parameters["p_request_key"] = key
-    session = supabase.call_one("create_custom_session", **parameters)
-    beside = supabase.take(session)
+    try:
+        session = supabase.call_one("create_custom_session", **parameters)
+    except Refusal as refusal:
+        if refusal.question:
+            _name_conflicts(refusal, proposal.patient_id)
+        raise
+    beside = session.pop("beside")
     # Made beforehand so that joining is instant; where it is, nobody learns before approval.
     offer_room(beside["room"])
     return answer(session=session, message=beside["message"])
+
+
+def _name_conflicts(refusal: Refusal, patient_id: UUID) -> None:
+    """Put the titles and names of the therapist's own sessions into the refusal of a taken time.
+
+    The refusal itself went through Postgres's log, where none belong. Where they cannot be had
+    either, it goes out with the times alone.
+    """
+    try:
+        found = supabase.call_one(
+            "check_availability", **refusal.question, p_patient_id=str(patient_id)
+        )
+    except Refusal:
+        return
+    if found["conflicting_sessions"]:
+        refusal.details["conflicting_sessions"] = found["conflicting_sessions"]
 
 
 class Question(Body):
@@ -95,6 +117,8 @@ class Availability(Shape):
     """Whether a time is free; where it is not, why not, and which are."""
 
     available: bool
+    outside_hours: bool | None
+    """Whether the time lies outside the therapist's working hours; null where none are known."""
     conflicting_sessions: list[OwnConflict | Conflict]
     suggested_times: list[FreeTime]
 
@@ -117,13 +141,27 @@ class Client(Person):
 
 
 class Clients(Shape):
-    """Whom the therapist may propose sessions to."""
+    """Whom the therapist may propose sessions to, by name."""
 
     clients: list[Client]
+    has_more: bool
+
+
+class Search(Query):
+    """Which clients, and which page of them."""
+
+    search: Text | None = None
+    """Words of the name or the e-mail address."""
+    limit: Integer | None = None
+    """1 to 100; 50 when left out."""
+    after: UUID | None = None
+    """The id of the last client of the page before."""
 
 
 @routes.get("/clients")
 @answers(Clients)
-def list_clients() -> Response:
-    """List the clients to whom the therapist may propose sessions."""
-    return answer(clients=supabase.call("list_clients"))
+@takes(Search)
+def list_clients(search: Search) -> Response:
+    """List the clients to whom the therapist may propose sessions, a page at a time."""
+    clients, has_more = supabase.call_page("list_clients", **search.parameters())
+    return answer(clients=clients, has_more=has_more)

@@ -30,6 +30,7 @@ class Refusal(Exception):
         self.code = code
         self.message = message
         self.details = details
+        self.question: dict[str, Any] = {}  # with which more can be asked, when the code allows it
 
 
 def not_json() -> Refusal:

@@ -165,7 +165,17 @@ define("create-session", (host) => {
 
   return {
     nodes: [done, form],
-    load: async () => clients ?? (await api("GET", "/therapist/clients")).clients,
+
+    async load() {
+      if (clients) return clients;
+      const all = [];
+      for (let page, after = ""; !page || page.has_more; after = `&after=${all.at(-1).id}`) {
+        page = await api("GET", `/therapist/clients?limit=100${after}`);
+        all.push(...page.clients);
+      }
+      return all;
+    },
+
     show(loaded) {
       if (!clients) people.append(...loaded.map(person)), narrow();
       clients = loaded;

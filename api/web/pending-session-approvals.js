@@ -129,7 +129,7 @@ define("pending-session-approvals", (host) => {
     nodes: [list.node],
 
     async load() {
-      const { sessions } = await api("GET", "/sessions/pending");
+      const { sessions } = await api("GET", "/sessions/pending?limit=100");
       return { sessions, wallet: sessions.length && (await api("GET", "/credits/user")) };
     },
 

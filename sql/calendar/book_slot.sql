@@ -6,7 +6,7 @@
 -- time waits. In this order, because whoever moves a session has locked it before it comes here. What a
 -- session holds is changed only by whoever has locked the session.
 --
--- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
+-- Refusals: 409 TIME_SLOT_CONFLICT (refuse_if_taken).
 
 create or replace function session_approval.book_slot(
   p_session_id uuid,

@@ -1,18 +1,20 @@
 -- Whether a therapist, and the client in question, are free at a time, and if not what is in the way and when
--- they are: the same as a proposal would be told.
+-- they are free: the same as a proposal would be told, and the names that its refusal leaves out.
 --
 -- Caller: an active therapist, as the token's subject. Changes nothing and holds nothing.
+-- p_start_time is text, in ISO 8601 with an offset: without one it would be read in the connection's time
+-- zone.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
 
 create or replace function session_approval.check_availability(
-  p_start_time timestamptz,
+  p_start_time text,
   p_duration_minutes integer,
   p_exclude_session_id uuid,
   p_patient_id uuid
 )
-returns table (available boolean, conflicting_sessions jsonb, suggested_times jsonb)
+returns setof public.availability_answer
 language plpgsql
 stable
 security definer
@@ -22,8 +24,8 @@ as $$
 declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
   v_people constant uuid[] := array_remove(array[v_caller.id, p_patient_id], null);
-  v_end_time constant timestamptz := least(p_start_time, '2200-01-01')
-    + make_interval(mins => p_duration_minutes);
+  v_start_time constant timestamptz := session_approval.parse_instant(p_start_time);
+  v_end_time constant timestamptz := v_start_time + make_interval(mins => p_duration_minutes);
   v_except_id constant uuid := (
     select s.id
     from public.sessions s
@@ -31,6 +33,7 @@ declare
       and s.therapist_id = v_caller.id
   );
   v_problems jsonb;
+  v_answer public.availability_answer;
 begin
   if not session_approval.is_therapist(v_caller.user_type::text) then
     perform session_approval.refuse(
@@ -39,7 +42,9 @@ begin
 
   v_problems := jsonb_strip_nulls(jsonb_build_object(
     'start_time', case
-      when (p_start_time > now() and p_start_time < '2200-01-01') is not true
+      when v_start_time is null
+        then 'must be in ISO 8601 with an offset, such as 2030-01-31T10:00:00+01:00'
+      when (v_start_time > now() and v_start_time < '2200-01-01') is not true
         then 'must be in the future'
     end,
     'duration_minutes', case
@@ -59,27 +64,28 @@ begin
     perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The question is not valid', v_problems);
   end if;
 
-  conflicting_sessions := session_approval.conflicting_sessions(
-    v_caller.id, v_people, p_start_time, v_end_time, v_except_id);
-  available := conflicting_sessions = '[]';
-  suggested_times := case
-    when available then '[]'
+  v_answer.conflicting_sessions := session_approval.named_conflicts(
+    session_approval.conflicting_sessions(
+      v_caller.id, v_people, v_start_time, v_end_time, v_except_id));
+  v_answer.available := v_answer.conflicting_sessions = '[]';
+  v_answer.suggested_times := case
+    when v_answer.available then '[]'
     else session_approval.free_times(
-      v_people, p_start_time, v_end_time, v_except_id,
+      v_people, v_start_time, v_end_time, v_except_id,
       session_approval.time_zone_of(v_caller.id, null))
   end;
 
-  return next;
+  return next v_answer;
 end
 $$;
 
 create or replace function public.check_availability(
-  p_start_time timestamptz,
+  p_start_time text,
   p_duration_minutes integer default 30,
   p_exclude_session_id uuid default null,
   p_patient_id uuid default null
 )
-returns table (available boolean, conflicting_sessions jsonb, suggested_times jsonb)
+returns setof public.availability_answer
 language sql
 stable
 security invoker
@@ -90,17 +96,17 @@ as $$
     p_start_time, p_duration_minutes, p_exclude_session_id, p_patient_id)
 $$;
 
-comment on function public.check_availability(timestamptz, integer, uuid, uuid) is
+comment on function public.check_availability(text, integer, uuid, uuid) is
   'Whether you, a therapist, are free at a time, and the client if you name one; else what is in the way and '
   'up to five free times. Refuses with 400, 401, 403.';
-comment on function session_approval.check_availability(timestamptz, integer, uuid, uuid) is
-  'The room behind public.check_availability.';
+comment on function session_approval.check_availability(text, integer, uuid, uuid) is
+  'The implementation of public.check_availability.';
 
-revoke all on function public.check_availability(timestamptz, integer, uuid, uuid)
+revoke all on function public.check_availability(text, integer, uuid, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function session_approval.check_availability(timestamptz, integer, uuid, uuid)
+revoke all on function session_approval.check_availability(text, integer, uuid, uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.check_availability(timestamptz, integer, uuid, uuid)
+grant execute on function public.check_availability(text, integer, uuid, uuid)
   to authenticated, service_role;
-grant execute on function session_approval.check_availability(timestamptz, integer, uuid, uuid)
+grant execute on function session_approval.check_availability(text, integer, uuid, uuid)
   to authenticated, service_role;

@@ -1,5 +1,6 @@
 -- The sessions that are in the way of a new one, earliest first and ten at most, as JSON. Everybody learns
--- the times; which session it is, and with whom, only the therapist who gives it.
+-- the times; which session it is, only the therapist who gives it. A refusal's details hold this, and go to
+-- Postgres's log: no title and no name (those: named_conflicts).
 
 create or replace function session_approval.conflicting_sessions(
   p_viewer_id uuid,
@@ -18,13 +19,7 @@ as $$
     jsonb_agg(
       jsonb_build_object('start_time', h.start_time, 'end_time', h.end_time)
         || case
-          when h.therapist_id = p_viewer_id then jsonb_build_object(
-            'id', h.id,
-            'title', h.title,
-            'client_name', (
-              select p.full_name from session_approval.people p where p.id = h.user_id
-            )
-          )
+          when h.therapist_id = p_viewer_id then jsonb_build_object('id', h.id)
           else '{}'
         end
       order by h.start_time, h.id
@@ -45,7 +40,7 @@ $$;
 comment on function session_approval.conflicting_sessions(
   uuid, uuid[], timestamptz, timestamptz, uuid
 ) is 'What is in the way of a session of these people at this time: [{start_time, end_time}], and for the '
-  'therapist whose session it is also id, title and client_name.';
+  'therapist whose session it is also id.';
 
 revoke all on function session_approval.conflicting_sessions(
   uuid, uuid[], timestamptz, timestamptz, uuid

@@ -7,7 +7,6 @@ select
   s.id,
   s.user_id,
   s.therapist_id,
-  s.title::text as title,
   s.start_time,
   coalesce(s.end_time, s.start_time + make_interval(mins => s.duration_minutes::integer)) as end_time
 from public.sessions s

@@ -3,6 +3,7 @@
 \ir held_sessions.sql
 \ir double_bookings.sql
 \ir local_time_to_instant.sql
+\ir parse_instant.sql
 \ir calendar_key.sql
 \ir calendar_lock_class.sql
 \ir announce_direct_write.sql
@@ -15,4 +16,6 @@
 \ir refuse_if_taken.sql
 \ir book_slot.sql
 \ir book_found_sessions.sql
+\ir named_conflicts.sql
+\ir availability_answer.sql
 \ir check_availability.sql

@@ -1,7 +1,12 @@
--- Refuse a session at a time at which one of its people is taken, and say what is in the way and when all of
--- them are free. Labels are in the caller's own time zone, or else in the one given.
+-- Refuse a session at a time at which one of its people is taken, and say which time was asked for, what is
+-- in the way and when all of them are free. Labels are in the caller's own time zone, or else in the one
+-- given.
 --
--- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
+-- The details hold no title and no name, since they go to Postgres's log: start_time and duration_minutes are
+-- what a therapist's program needs to ask check_availability for them.
+--
+-- Refusals: 409 TIME_SLOT_CONFLICT (details: start_time, duration_minutes, conflicting_sessions,
+-- suggested_times).
 
 create or replace function session_approval.refuse_if_taken(
   p_people uuid[],
@@ -24,6 +29,8 @@ begin
     perform session_approval.refuse(
       409, 'TIME_SLOT_CONFLICT', 'Time slot is already booked',
       jsonb_build_object(
+        'start_time', p_start_time,
+        'duration_minutes', (extract(epoch from p_end_time - p_start_time) / 60)::integer,
         'conflicting_sessions', v_conflicts,
         'suggested_times', session_approval.free_times(
           p_people, p_start_time, p_end_time, p_except_id,

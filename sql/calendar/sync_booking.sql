@@ -5,7 +5,7 @@
 -- announce themselves to those who decide about the same people's time, so that a proposal that comes second
 -- waits and sees them.
 --
--- Refusals: 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times).
+-- Refusals: 409 TIME_SLOT_CONFLICT (refuse_if_taken).
 
 create or replace function session_approval.sync_booking()
 returns trigger

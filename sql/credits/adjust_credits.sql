@@ -12,7 +12,7 @@ create or replace function session_approval.adjust_credits(
   p_reason text,
   p_actor_id uuid
 )
-returns table (lot_id uuid, user_id uuid, credits_balance integer)
+returns setof public.adjustment_answer
 language plpgsql
 volatile
 security definer
@@ -70,7 +70,7 @@ create or replace function public.adjust_credits(
   p_reason text,
   p_actor_id uuid
 )
-returns table (lot_id uuid, user_id uuid, credits_balance integer)
+returns setof public.adjustment_answer
 language sql
 volatile
 security invoker
@@ -81,7 +81,7 @@ comment on function public.adjust_credits(uuid, integer, text, uuid) is
   'Correct a lot''s balance by so many credits, with a reason and the person who answers for it. For '
   'service_role. Refuses with 400, 404, 409.';
 comment on function session_approval.adjust_credits(uuid, integer, text, uuid) is
-  'The room behind public.adjust_credits.';
+  'The implementation of public.adjust_credits.';
 
 revoke all on function public.adjust_credits(uuid, integer, text, uuid)
   from public, anon, authenticated, service_role;

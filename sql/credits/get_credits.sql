@@ -1,19 +1,12 @@
--- What the caller can spend, lot by lot in the order in which they pay, and the latest 100 changes.
+-- What the caller can spend, lot by lot in the order in which they pay, and the changes, latest first and 100
+-- at a time.
 --
--- Caller: anybody active, as the token's subject. Units are credits. total_credits and active_credits are
--- the names that older screens read: all that is in the lots, and what can be spent.
+-- Caller: anybody active, as the token's subject. p_before is the id of the last change of the page before.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
-create or replace function session_approval.get_credits()
-returns table (
-  credits_balance integer,
-  total_credits integer,
-  active_credits integer,
-  credits_low boolean,
-  lots jsonb,
-  history jsonb
-)
+create or replace function session_approval.get_credits(p_before bigint)
+returns setof public.credits_answer
 language plpgsql
 stable
 security definer
@@ -46,45 +39,43 @@ begin
       where l.user_id = v_caller.id
         and l.credits_balance <> 0
     ),
-    (
-      select coalesce(jsonb_agg(to_jsonb(h) order by h.id desc), '[]')
-      from (
-        select
-          e.id, e.kind, e.delta, e.balance_after, e.lot_id, e.session_id, s.title as session_title,
-          e.reason, e.created_at
-        from session_approval.credit_ledger e
-        left join public.sessions s on s.id = e.session_id
-        where e.user_id = v_caller.id
-        order by e.id desc
-        limit 100
-      ) h
-    )
-  from session_approval.settings settings;
+    page.history,
+    page.has_more
+  from session_approval.settings settings
+  cross join (
+    select
+      coalesce(jsonb_agg(to_jsonb(h) - 'place' order by h.id desc) filter (where h.place <= 100), '[]'),
+      count(*) > 100
+    from (
+      select
+        e.id, e.kind, e.delta, e.balance_after, e.lot_id, e.session_id, s.title as session_title,
+        e.reason, e.created_at, row_number() over (order by e.id desc) as place
+      from session_approval.credit_ledger e
+      left join public.sessions s on s.id = e.session_id
+      where e.user_id = v_caller.id
+        and (p_before is null or e.id < p_before)
+      order by e.id desc
+      limit 101
+    ) h
+  ) page (history, has_more);
 end
 $$;
 
-create or replace function public.get_credits()
-returns table (
-  credits_balance integer,
-  total_credits integer,
-  active_credits integer,
-  credits_low boolean,
-  lots jsonb,
-  history jsonb
-)
+create or replace function public.get_credits(p_before bigint default null)
+returns setof public.credits_answer
 language sql
 stable
 security invoker
 set search_path = ''
-as $$ select * from session_approval.get_credits() $$;
+as $$ select * from session_approval.get_credits(p_before) $$;
 
-comment on function public.get_credits() is
-  'Your credits: the balance an approval would see, each lot, and the latest changes. '
-  'Refuses with 401, 403.';
-comment on function session_approval.get_credits() is 'The room behind public.get_credits.';
+comment on function public.get_credits(bigint) is
+  'Your credits: the balance an approval would see, each lot, and 100 changes, latest first; p_before is the '
+  'last id of the page before. Refuses with 401, 403.';
+comment on function session_approval.get_credits(bigint) is 'The implementation of public.get_credits.';
 
-revoke all on function public.get_credits() from public, anon, authenticated, service_role;
-revoke all on function session_approval.get_credits()
+revoke all on function public.get_credits(bigint) from public, anon, authenticated, service_role;
+revoke all on function session_approval.get_credits(bigint)
   from public, anon, authenticated, service_role;
-grant execute on function public.get_credits() to authenticated, service_role;
-grant execute on function session_approval.get_credits() to authenticated, service_role;
+grant execute on function public.get_credits(bigint) to authenticated, service_role;
+grant execute on function session_approval.get_credits(bigint) to authenticated, service_role;

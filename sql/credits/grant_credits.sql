@@ -16,13 +16,7 @@ create or replace function session_approval.grant_credits(
   p_expires_at timestamptz,
   p_reason text
 )
-returns table (
-  lot_id uuid,
-  credits_granted integer,
-  expires_at timestamptz,
-  credits_balance integer,
-  already_granted boolean
-)
+returns setof public.grant_answer
 language plpgsql
 volatile
 security definer
@@ -96,13 +90,7 @@ create or replace function public.grant_credits(
   p_expires_at timestamptz default null,
   p_reason text default null
 )
-returns table (
-  lot_id uuid,
-  credits_granted integer,
-  expires_at timestamptz,
-  credits_balance integer,
-  already_granted boolean
-)
+returns setof public.grant_answer
 language sql
 volatile
 security invoker
@@ -117,7 +105,7 @@ comment on function public.grant_credits(uuid, integer, text, text, timestamptz,
   'Add bought or given credits to a person''s wallet, once per source and reference; safe to repeat. For '
   'service_role. Refuses with 400, 404, 422.';
 comment on function session_approval.grant_credits(uuid, integer, text, text, timestamptz, text) is
-  'The room behind public.grant_credits.';
+  'The implementation of public.grant_credits.';
 
 revoke all on function public.grant_credits(uuid, integer, text, text, timestamptz, text)
   from public, anon, authenticated, service_role;

@@ -9,6 +9,10 @@
 \ir add_credits.sql
 \ir unreturned_debit.sql
 \ir refund_one_credit.sql
+\ir credits_answer.sql
+\ir grant_answer.sql
+\ir adjustment_answer.sql
+\ir reconciliation_answer.sql
 \ir get_credits.sql
 \ir grant_credits.sql
 \ir adjust_credits.sql

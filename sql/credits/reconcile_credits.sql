@@ -6,14 +6,7 @@
 -- A debit that was returned and then taken again counts once, where it was taken again.
 
 create or replace function session_approval.reconcile_credits()
-returns table (
-  problem text,
-  lot_id uuid,
-  user_id uuid,
-  session_id uuid,
-  expected integer,
-  found integer
-)
+returns setof public.reconciliation_answer
 language sql
 stable
 security definer
@@ -97,14 +90,7 @@ as $$
 $$;
 
 create or replace function public.reconcile_credits()
-returns table (
-  problem text,
-  lot_id uuid,
-  user_id uuid,
-  session_id uuid,
-  expected integer,
-  found integer
-)
+returns setof public.reconciliation_answer
 language sql
 stable
 security invoker
@@ -115,7 +101,7 @@ comment on function public.reconcile_credits() is
   'What does not add up between credits, ledger and sessions, in credits; no rows when all is well. For '
   'service_role.';
 comment on function session_approval.reconcile_credits() is
-  'The room behind public.reconcile_credits.';
+  'The implementation of public.reconcile_credits.';
 
 revoke all on function public.reconcile_credits() from public, anon, authenticated, service_role;
 revoke all on function session_approval.reconcile_credits()

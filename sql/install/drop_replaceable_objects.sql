@@ -1,5 +1,5 @@
--- Functions and views hold no data and are made anew at every install: first they go, in the transaction that
--- brings them back.
+-- Functions, views and the composite types that the entry points return hold no data. Every install drops
+-- them and makes them again, in one transaction.
 --
 -- An earlier attempt left a function of the published name that fails on every call; its columns differ from
 -- ours, so that it must go before ours can stand in its place. How to make it again is kept.
@@ -29,7 +29,7 @@ begin
   from pg_catalog.pg_proc f
   cross join (values ('public.approve_session_and_deduct_credit(uuid, uuid)')) signature (text)
   where f.oid = to_regprocedure(signature.text)
-    and f.prorettype is distinct from to_regtype('session_approval.session_outcomes')
+    and f.prorettype is distinct from to_regtype('public.session_answer')
     and f.prosrc !~ 'session_approval\.approve_session_and_deduct_credit\('
   on conflict do nothing;
 
@@ -37,24 +37,22 @@ begin
     select
     from pg_catalog.pg_proc f
     where f.oid = to_regprocedure('public.approve_session_and_deduct_credit(uuid, uuid)')
-      and f.prorettype is distinct from to_regtype('session_approval.session_outcomes')
+      and f.prorettype is distinct from to_regtype('public.session_answer')
   ) then
     drop function public.approve_session_and_deduct_credit(uuid, uuid);
   end if;
 end
 $$;
 
--- What holds no data is made anew at every install, for its shape may have changed since the last one: a
--- function cannot be given another result, nor a view another column in its middle. What something of the
--- database's own depends on is left standing, and replaced where it stands. Grants of the database's own on
--- the doors are given again at the end (sql/install/restore_grants.sql).
+-- Dropped first, because their shape may have changed since the last install: Postgres gives no function
+-- another result, and no view another column in its middle. What an object of the database's own depends on
+-- stays, and is replaced where it stands. Roles of the database's own get their grants on entry points again
+-- at the end, by name, because the parameters may have changed (sql/install/restore_grants.sql).
 do $$
 declare
-  v_doors constant oid[] := array(
-    select f.oid
-    from pg_catalog.pg_proc f
-    where f.pronamespace = 'public'::regnamespace
-      and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+  v_entry_points constant oid[] := array(select e.oid from pg_temp.our_entry_points e);
+  v_types constant oid[] := array(
+    select distinct e.answer_type from pg_temp.our_entry_points e where e.answer_type is not null
   );
   v_what text;
   v_dropped boolean;
@@ -63,10 +61,10 @@ begin
     'session_approval.grants',
     coalesce(
       (
-        select jsonb_agg(jsonb_build_array(f.oid::regprocedure::text, a.grantee::regrole::text))
+        select jsonb_agg(jsonb_build_array(f.proname, a.grantee::regrole::text))
         from pg_catalog.pg_proc f
         cross join lateral aclexplode(f.proacl) a
-        where f.oid = any (v_doors)
+        where f.oid = any (v_entry_points)
           and a.grantee <> 0
           and a.grantee <> f.proowner
       )::text,
@@ -80,7 +78,7 @@ begin
       select 'function ' || f.oid::regprocedure
       from pg_catalog.pg_proc f
       where f.prorettype <> 'trigger'::regtype
-        and (f.pronamespace = 'session_approval'::regnamespace or f.oid = any (v_doors))
+        and (f.pronamespace = 'session_approval'::regnamespace or f.oid = any (v_entry_points))
 
       union all
 
@@ -89,6 +87,12 @@ begin
       where c.relnamespace = 'session_approval'::regnamespace
         and c.relkind = 'v'
         and c.relname <> 'people'
+
+      union all
+
+      select 'type ' || t.oid::regtype
+      from pg_catalog.pg_type t
+      where t.oid = any (v_types)
     loop
       begin
         execute 'drop ' || v_what;

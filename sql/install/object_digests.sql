@@ -22,14 +22,16 @@ as $$
     from pg_catalog.pg_proc f
     where (
         f.pronamespace = 'session_approval'::regnamespace
-        or (
-          f.pronamespace = 'public'::regnamespace
-          and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
-        )
+        or f.oid in (select e.oid from session_approval.entry_points e)
       )
       and not exists (
         select from pg_catalog.pg_depend d where d.objid = f.oid and d.deptype = 'e'
       )
+  ),
+  types as (
+    select distinct t.oid, t.oid::regtype::text as name, t.typrelid, t.typacl, t.typowner
+    from session_approval.entry_points e
+    join pg_catalog.pg_type t on t.oid = e.answer_type
   ),
   things (kind, name, definition) as (
     select 'function', f.signature, pg_get_functiondef(f.oid)
@@ -39,6 +41,14 @@ as $$
     select 'view', r.relname::text, pg_get_viewdef(r.oid)
     from relations r
     where r.relkind = 'v'
+
+    union all
+    select
+      'type', t.name,
+      string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ',' order by a.attnum)
+    from types t
+    join pg_catalog.pg_attribute a on a.attrelid = t.typrelid and not a.attisdropped
+    group by t.name
 
     union all
     select 'constraint', format('%s on %s', k.conname, k.conrelid::regclass), pg_get_constraintdef(k.oid)
@@ -74,6 +84,8 @@ as $$
       select f.signature, coalesce(f.proacl, acldefault('f', f.proowner)) from functions f
       union all
       select r.relname, coalesce(r.relacl, acldefault('r', r.relowner)) from relations r
+      union all
+      select t.name, coalesce(t.typacl, acldefault('T', t.typowner)) from types t
     ) acls (name, acl)
   )
   select t.kind, t.name, md5(t.definition)
@@ -81,6 +93,6 @@ as $$
 $$;
 
 comment on function session_approval.object_digests() is
-  'Every function, view, constraint, index, trigger and grant of ours, by a digest of its definition.';
+  'Every function, view, type, constraint, index, trigger and grant of ours, by a digest of its definition.';
 
 revoke all on function session_approval.object_digests() from public, anon, authenticated;

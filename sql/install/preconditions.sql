@@ -244,9 +244,26 @@ begin
         'grant_credits', 'join_session', 'list_clients', 'list_pending_sessions', 'list_sessions',
         'preview_cancellation', 'reconcile_credits', 'record_video_event', 'sweep_sessions'
       )
-      and f.prosrc !~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+      and f.oid not in (select e.oid from pg_temp.our_entry_points e)
       -- The published one, which an earlier attempt left, is replaced.
       and f.oid is distinct from to_regprocedure('public.approve_session_and_deduct_credit(uuid, uuid)')
+
+    union all
+    select
+      20, format(
+        'the name of %s public.%s, which is not ours: rename it, or drop it',
+        case when c.relkind in ('r', 'p', 'f') then 'table' when c.relkind in ('v', 'm') then 'view'
+          else 'type' end,
+        t.typname)
+    from pg_catalog.pg_type t
+    left join pg_catalog.pg_class c on c.oid = t.typrelid
+    where t.typnamespace = 'public'::regnamespace
+      and t.typname in (
+        'adjustment_answer', 'availability_answer', 'cancellation_answer', 'client_answer',
+        'credits_answer', 'grant_answer', 'join_answer', 'reconciliation_answer', 'session_answer',
+        'sweep_answer', 'video_event_answer'
+      )
+      and not exists (select from pg_temp.our_entry_points e where e.answer_type = t.oid)
   )
   select string_agg(E'\n  - ' || m.what, '' order by m.place, m.what)
   into v_missing

@@ -1,17 +1,16 @@
--- Roles of the database's own that could call a door before this install can call it again.
+-- Roles of the database's own that could call an entry point before this install can call it again.
 
 do $$
 declare
-  v_grant jsonb;
+  v_grant record;
 begin
   for v_grant in
-    select g.value
+    select e.signature, g.value ->> 1 as role
     from jsonb_array_elements(current_setting('session_approval.grants')::jsonb) g
+    join session_approval.entry_points e on e.name = g.value ->> 0
     where g.value ->> 1 not in ('anon', 'authenticated', 'service_role')
-      and to_regprocedure(g.value ->> 0) is not null
   loop
-    execute format(
-      'grant execute on function %s to %s', to_regprocedure(v_grant ->> 0), v_grant ->> 1);
+    execute format('grant execute on function %s to %s', v_grant.signature, v_grant.role);
   end loop;
 end
 $$;

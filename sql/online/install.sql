@@ -23,8 +23,10 @@ $$;
 begin;
 \ir ../install/our_columns.sql
 \ir ../install/our_indexes.sql
+\ir ../install/our_entry_points.sql
 \ir ../install/preconditions.sql
 \ir ../migrations/0001_schema.sql
+\ir ../install/entry_points.sql
 \ir ../install/lock_tables.sql
 \ir ../install/add_column.sql
 \ir ../uninstall/restored_status_check.sql

@@ -5,4 +5,6 @@
 \ir prove_caller.sql
 \ir is_time_zone.sql
 \ir time_zone_of.sql
+\ir search_words.sql
+\ir client_answer.sql
 \ir list_clients.sql

@@ -1,12 +1,17 @@
 -- Who is acting: proved from the token, never believed from a parameter.
 --
--- Whoever comes in can only act as the token's subject, under whatever role. Only service_role and operators,
--- who are members of the role that owns these functions, act for the person they name. Either way that
--- person must exist and be active.
+-- A person acts as the token's subject and as nobody else, under whatever role. Only the server
+-- (service_role, and operators, who are members of the role that owns these functions) acts for the person
+-- it names. That person must exist, and be active.
+-- p_may_be_inactive: for the acts that the server may do for people whose account is not active any more,
+-- such as cancelling their sessions. A person's own token is refused even then.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
-create or replace function session_approval.prove_caller(p_user_id uuid)
+create or replace function session_approval.prove_caller(
+  p_user_id uuid,
+  p_may_be_inactive boolean default false
+)
 returns session_approval.people
 language plpgsql
 stable
@@ -37,7 +42,9 @@ begin
   from session_approval.people p
   where p.id = p_user_id;
 
-  if v_person.is_active is not true then
+  if v_person.id is null
+    or (v_person.is_active is not true and not (p_may_be_inactive and v_acts_for_others))
+  then
     perform session_approval.refuse(
       403, 'AUTHORIZATION_ERROR', 'This account is not active');
   end if;
@@ -46,7 +53,7 @@ begin
 end
 $$;
 
-comment on function session_approval.prove_caller(uuid) is
-  'The active person who is acting, or 401 or 403.';
+comment on function session_approval.prove_caller(uuid, boolean) is
+  'The person who is acting, or 401 or 403.';
 
-revoke all on function session_approval.prove_caller(uuid) from public, anon, authenticated;
+revoke all on function session_approval.prove_caller(uuid, boolean) from public, anon, authenticated;

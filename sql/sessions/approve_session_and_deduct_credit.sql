@@ -14,12 +14,12 @@
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
 -- 402 INSUFFICIENT_CREDITS (details: required, available, short_by),
--- 409 TIME_SLOT_CONFLICT (one of the two is taken by now; details: conflicting_sessions, suggested_times).
+-- 409 TIME_SLOT_CONFLICT (one of the two is taken by now; details: refuse_if_taken).
 
 create or replace function session_approval.approve_session_and_deduct_credit(
   p_session_id uuid, p_user_id uuid
 )
-returns setof session_approval.session_outcomes
+returns setof public.session_answer
 language plpgsql
 volatile
 security definer
@@ -34,7 +34,7 @@ declare
   v_already_approved boolean;
   v_debit record;
   v_balance integer;
-  v_outcome session_approval.session_outcomes;
+  v_answer public.session_answer;
 begin
   select
     s.status, s.is_instant, s.approved_at, s.approval_expires_at, s.cancellation_reason,
@@ -93,17 +93,17 @@ begin
     v_balance := session_approval.spendable_balance(v_caller.id);
   end if;
 
-  select o.* into v_outcome from session_approval.session_outcomes o where o.id = p_session_id;
+  select a.* into v_answer from session_approval.session_answers a where a.id = p_session_id;
 
-  v_outcome.credits_balance_after := v_balance;
-  v_outcome.credits_low := v_balance <= v_session.low_balance;
-  v_outcome.already_approved := v_already_approved;
-  v_outcome.message := case
-    when v_outcome.is_instant then 'Session approved! You can join immediately.'
-    else 'Session approved successfully.'
-  end;
+  v_answer.beside := jsonb_build_object(
+    'room', v_answer.beside -> 'room',
+    'credits_balance_after', v_balance,
+    'credits_low', v_balance <= v_session.low_balance,
+    'already_approved', v_already_approved,
+    'message', case when v_answer.is_instant then 'Session approved! You can join immediately.'
+      else 'Session approved successfully.' end);
 
-  return next v_outcome;
+  return next v_answer;
 end
 $$;
 
@@ -111,7 +111,7 @@ create or replace function public.approve_session_and_deduct_credit(
   p_session_id uuid,
   p_user_id uuid default auth.uid()
 )
-returns setof session_approval.session_outcomes
+returns setof public.session_answer
 language sql
 volatile
 security invoker
@@ -121,10 +121,11 @@ as $$
 $$;
 
 comment on function public.approve_session_and_deduct_credit(uuid, uuid) is
-  'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the session with '
-  'credits_balance_after, credits_low and already_approved. Refuses with 401, 402, 403, 404, 409, 410.';
+  'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the session, and '
+  'beside it credits_balance_after, credits_low, already_approved, message and room. Refuses with 401, 402, '
+  '403, 404, 409, 410.';
 comment on function session_approval.approve_session_and_deduct_credit(uuid, uuid) is
-  'The room behind public.approve_session_and_deduct_credit.';
+  'The implementation of public.approve_session_and_deduct_credit.';
 
 revoke all on function public.approve_session_and_deduct_credit(uuid, uuid)
   from public, anon, authenticated, service_role;

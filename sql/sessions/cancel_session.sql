@@ -1,7 +1,8 @@
 -- Either person calls a session off. While it waits for approval that is the therapist withdrawing it (or the
 -- client declining it), and no credit moves; once approved, the credit goes back by cancellation_terms.
 --
--- Caller: the session's client or therapist, as the token's subject.
+-- Caller: the session's client or therapist, as the token's subject; the server for the one it names, also
+-- when that account is not active any more.
 -- Locks: the session, then the lot that paid. The same person repeating it gets the same answer.
 --
 -- Refusals: 400 VALIDATION_ERROR (reason too long), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
@@ -9,8 +10,10 @@
 -- the other; details: status, cancellation_reason), of a proposal 409 SESSION_NOT_PENDING and 410
 -- SESSION_EXPIRED.
 
-create or replace function session_approval.cancel_session(p_session_id uuid, p_reason text)
-returns setof session_approval.session_outcomes
+create or replace function session_approval.cancel_session(
+  p_session_id uuid, p_reason text, p_user_id uuid
+)
+returns setof public.session_answer
 language plpgsql
 volatile
 security definer
@@ -18,10 +21,11 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_caller session_approval.people := session_approval.prove_caller(p_user_id, true);
   v_session record;
   v_how text;
-  v_outcome session_approval.session_outcomes;
+  v_refund_expires_at timestamptz;
+  v_answer public.session_answer;
 begin
   select s.status, s.user_id, s.end_time, s.cancellation_reason
   into v_session
@@ -41,18 +45,14 @@ begin
     )
   then
     return query
-    select *
-    from session_approval.end_proposal(
+    select * from session_approval.end_proposal(
       p_session_id, v_caller.id,
-      case when v_caller.id = v_session.user_id then 'declined' else 'withdrawn' end,
-      p_reason);
+      case when v_caller.id = v_session.user_id then 'declined' else 'withdrawn' end, p_reason);
     return;
   end if;
 
-  v_how := case
-    when v_caller.id = v_session.user_id then 'cancelled_by_client'
-    else 'cancelled_by_therapist'
-  end;
+  v_how := case when v_caller.id = v_session.user_id
+    then 'cancelled_by_client' else 'cancelled_by_therapist' end;
 
   if v_session.status in ('scheduled', 'confirmed') and v_session.end_time > now() then
     if (session_approval.cancellation_terms(p_session_id, v_caller.id)).refundable then
@@ -72,49 +72,56 @@ begin
     perform session_approval.refuse(
       409, 'SESSION_NOT_CANCELLABLE', 'This session can no longer be cancelled',
       jsonb_build_object(
-        'status', v_session.status, 'cancellation_reason', v_session.cancellation_reason));
+        'status', v_session.status,
+        'cancellation_reason', session_approval.coded_reason(v_session.cancellation_reason)));
   end if;
 
-  select o.* into v_outcome from session_approval.session_outcomes o where o.id = p_session_id;
+  select a.* into v_answer from session_approval.session_answers a where a.id = p_session_id;
 
   select l.expires_at
-  into v_outcome.refund_expires_at
+  into v_refund_expires_at
   from session_approval.credit_ledger e
   left join public.user_credits l on l.id = e.lot_id
   where e.session_id = p_session_id
     and e.kind = 'refund'
     and not exists (select from session_approval.credit_ledger u where u.returns_id = e.id);
 
-  v_outcome.refunded := found;
-  v_outcome.message := 'Session cancelled.'
-    || case when v_outcome.refunded then ' The credit was refunded.' else '' end;
-  v_outcome.room := session_approval.room_to_remove(p_session_id);
+  v_answer.beside := jsonb_build_object(
+    'refunded', found,
+    'refund_expires_at', v_refund_expires_at,
+    'message', 'Session cancelled.' || case when found then ' The credit was refunded.' else '' end,
+    'room', session_approval.room_to_remove(p_session_id)
+  ) || case
+    when v_answer.user_id = v_caller.id then jsonb_build_object(
+      'credits_balance_after', session_approval.spendable_balance(v_caller.id))
+    else '{}'
+  end;
 
-  if v_outcome.user_id = v_caller.id then
-    v_outcome.credits_balance_after := session_approval.spendable_balance(v_caller.id);
-  end if;
-
-  return next v_outcome;
+  return next v_answer;
 end
 $$;
 
-create or replace function public.cancel_session(p_session_id uuid, p_reason text default null)
-returns setof session_approval.session_outcomes
+create or replace function public.cancel_session(
+  p_session_id uuid,
+  p_reason text default null,
+  p_user_id uuid default auth.uid()
+)
+returns setof public.session_answer
 language sql
 volatile
 security invoker
 set search_path = ''
-as $$ select * from session_approval.cancel_session(p_session_id, p_reason) $$;
+as $$ select * from session_approval.cancel_session(p_session_id, p_reason, p_user_id) $$;
 
-comment on function public.cancel_session(uuid, text) is
+comment on function public.cancel_session(uuid, text, uuid) is
   'Call a session off, as its client or therapist: withdrawn while it waits, refunded by policy once '
-  'approved. Returns the session with refunded. Refuses with 400, 401, 403, 404, 409, 410.';
-comment on function session_approval.cancel_session(uuid, text) is
-  'The room behind public.cancel_session.';
+  'approved. Returns the session, and beside it refunded. Refuses with 400, 401, 403, 404, 409, 410.';
+comment on function session_approval.cancel_session(uuid, text, uuid) is
+  'The implementation of public.cancel_session.';
 
-revoke all on function public.cancel_session(uuid, text)
+revoke all on function public.cancel_session(uuid, text, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function session_approval.cancel_session(uuid, text)
+revoke all on function session_approval.cancel_session(uuid, text, uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.cancel_session(uuid, text) to authenticated, service_role;
-grant execute on function session_approval.cancel_session(uuid, text) to authenticated, service_role;
+grant execute on function public.cancel_session(uuid, text, uuid) to authenticated, service_role;
+grant execute on function session_approval.cancel_session(uuid, text, uuid) to authenticated, service_role;

@@ -1,19 +1,20 @@
 -- A therapist proposes a session; it waits as pending_approval and costs nothing until approved.
 --
--- Caller: an active therapist, as the token's subject.
+-- Caller: an active therapist, as the token's subject; the server for the therapist it names.
 -- Changes: inserts one session. Locks: its idempotency key and, for a scheduled one, both people's calendars,
 -- whose time it holds (the trigger session_approval_slot).
--- A scheduled proposal comes as p_start_time, or as the clock on the wall shows it: p_session_date,
--- p_session_time and p_time_zone (default: the installation's). An instant one needs no time; its clock
--- starts on approval. The same person proposing the same under the same p_request_key gets the same session.
+-- A scheduled proposal comes as p_start_time, in ISO 8601 with an offset, or as the clock on the wall shows
+-- it: p_session_date, p_session_time and p_time_zone (default: the installation's). An instant one needs no
+-- time; its clock starts on approval. The same person proposing the same under the same p_request_key gets
+-- the same session.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
--- 403 AUTHORIZATION_ERROR, 409 TIME_SLOT_CONFLICT (details: conflicting_sessions, suggested_times),
+-- 403 AUTHORIZATION_ERROR, 409 TIME_SLOT_CONFLICT (details: refuse_if_taken),
 -- 422 IDEMPOTENCY_CONFLICT (same key, other content), 422 NONEXISTENT_LOCAL_TIME.
 
 create or replace function session_approval.create_custom_session(
   p_patient_id uuid,
-  p_start_time timestamptz,
+  p_start_time text,
   p_session_date date,
   p_session_time time,
   p_time_zone text,
@@ -22,9 +23,10 @@ create or replace function session_approval.create_custom_session(
   p_title text,
   p_notes text,
   p_is_instant boolean,
-  p_request_key text
+  p_request_key text,
+  p_user_id uuid
 )
-returns setof session_approval.session_outcomes
+returns setof public.session_answer
 language plpgsql
 volatile
 security definer
@@ -32,7 +34,7 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_caller session_approval.people := session_approval.prove_caller(p_user_id);
   v_is_instant constant boolean := coalesce(p_is_instant, false);
   v_session_type constant text := btrim(p_session_type);
   v_title constant text := coalesce(
@@ -40,10 +42,11 @@ declare
     case when v_is_instant then 'Instant session' else 'Custom session' end);
   v_time_zone constant text := coalesce(
     p_time_zone, (select settings.default_time_zone from session_approval.settings settings));
+  v_start_time constant timestamptz := session_approval.parse_instant(p_start_time);
   v_problems jsonb;
   v_start record;
   v_session_id uuid;
-  v_outcome session_approval.session_outcomes;
+  v_answer public.session_answer;
 begin
   if not session_approval.is_therapist(v_caller.user_type::text) then
     perform session_approval.refuse(
@@ -51,14 +54,18 @@ begin
   end if;
 
   v_problems := session_approval.check_proposal(
-    v_caller.id, p_patient_id, p_start_time, p_session_date, p_session_time, p_time_zone,
+    v_caller.id, p_patient_id, v_start_time, p_session_date, p_session_time, p_time_zone,
     p_duration_minutes, v_session_type, v_title, p_notes, v_is_instant, p_request_key);
+  if v_start_time is null and p_start_time is not null and not v_is_instant then
+    v_problems := v_problems || jsonb_build_object(
+      'start_time', 'must be in ISO 8601 with an offset, such as 2030-01-31T10:00:00+01:00');
+  end if;
   if v_problems <> '{}' then
     perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The proposal is not valid', v_problems);
   end if;
 
   v_start := session_approval.proposed_start(
-    v_is_instant, p_start_time, case when not v_is_instant then p_session_date + p_session_time end,
+    v_is_instant, v_start_time, case when not v_is_instant then p_session_date + p_session_time end,
     v_time_zone);
 
   -- A retry that arrives after the start still finds its session.
@@ -74,7 +81,7 @@ begin
     perform session_approval.refuse(
       400, 'VALIDATION_ERROR', 'The proposal is not valid',
       jsonb_build_object(
-        case when p_start_time is null then 'session_time' else 'start_time' end,
+        case when v_start_time is null then 'session_time' else 'start_time' end,
         'must be in the future'));
   end if;
 
@@ -82,23 +89,21 @@ begin
     v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
     v_title, p_notes, v_is_instant, p_request_key);
 
-  select o.*
-  into v_outcome
-  from session_approval.session_outcomes o
-  where o.id = v_session_id;
+  select a.* into v_answer from session_approval.session_answers a where a.id = v_session_id;
 
-  v_outcome.message := 'Session proposed. Waiting for the client''s approval.' || case
-    when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
-    else ''
-  end;
+  v_answer.beside := v_answer.beside || jsonb_build_object(
+    'message', 'Session proposed. Waiting for the client''s approval.' || case
+      when v_start.occurs_twice then ' That time occurs twice on that day; the first one was taken.'
+      else ''
+    end);
 
-  return next v_outcome;
+  return next v_answer;
 end
 $$;
 
 create or replace function public.create_custom_session(
   p_patient_id uuid,
-  p_start_time timestamptz default null,
+  p_start_time text default null,
   p_session_date date default null,
   p_session_time time default null,
   p_time_zone text default null,
@@ -107,9 +112,10 @@ create or replace function public.create_custom_session(
   p_title text default null,
   p_notes text default null,
   p_is_instant boolean default false,
-  p_request_key text default null
+  p_request_key text default null,
+  p_user_id uuid default auth.uid()
 )
-returns setof session_approval.session_outcomes
+returns setof public.session_answer
 language sql
 volatile
 security invoker
@@ -118,27 +124,27 @@ as $$
   select *
   from session_approval.create_custom_session(
     p_patient_id, p_start_time, p_session_date, p_session_time, p_time_zone, p_duration_minutes,
-    p_session_type, p_title, p_notes, p_is_instant, p_request_key)
+    p_session_type, p_title, p_notes, p_is_instant, p_request_key, p_user_id)
 $$;
 
 comment on function public.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
 ) is
   'Propose a session to a client, as the signed-in therapist: scheduled (p_start_time, or p_session_date, '
   'p_session_time and p_time_zone) or instant. Returns the session. Refuses with 400, 401, 403, 409, 422.';
 comment on function session_approval.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
-) is 'The room behind public.create_custom_session.';
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
+) is 'The implementation of public.create_custom_session.';
 
 revoke all on function public.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
 ) from public, anon, authenticated, service_role;
 revoke all on function session_approval.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
 ) from public, anon, authenticated, service_role;
 grant execute on function public.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
 ) to authenticated, service_role;
 grant execute on function session_approval.create_custom_session(
-  uuid, timestamptz, date, time, text, integer, text, text, text, boolean, text
+  uuid, text, date, time, text, integer, text, text, text, boolean, text, uuid
 ) to authenticated, service_role;

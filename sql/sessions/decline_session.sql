@@ -1,12 +1,15 @@
 -- The client says no to a proposal. It ends as cancelled, with the reason 'declined'; no credit moves.
 --
--- Caller: the session's client, as the token's subject. Locks: the session. Repeating it answers the same.
+-- Caller: the session's client, as the token's subject; the server for the client it names.
+-- Locks: the session. Repeating it answers the same.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED, 400 VALIDATION_ERROR (reason too long).
 
-create or replace function session_approval.decline_session(p_session_id uuid, p_reason text)
-returns setof session_approval.session_outcomes
+create or replace function session_approval.decline_session(
+  p_session_id uuid, p_reason text, p_user_id uuid
+)
+returns setof public.session_answer
 language plpgsql
 volatile
 security definer
@@ -14,7 +17,7 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
-  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_caller session_approval.people := session_approval.prove_caller(p_user_id);
 begin
   perform
   from public.sessions s
@@ -32,24 +35,28 @@ begin
 end
 $$;
 
-create or replace function public.decline_session(p_session_id uuid, p_reason text default null)
-returns setof session_approval.session_outcomes
+create or replace function public.decline_session(
+  p_session_id uuid,
+  p_reason text default null,
+  p_user_id uuid default auth.uid()
+)
+returns setof public.session_answer
 language sql
 volatile
 security invoker
 set search_path = ''
-as $$ select * from session_approval.decline_session(p_session_id, p_reason) $$;
+as $$ select * from session_approval.decline_session(p_session_id, p_reason, p_user_id) $$;
 
-comment on function public.decline_session(uuid, text) is
+comment on function public.decline_session(uuid, text, uuid) is
   'Decline a proposed session, as its client, with a reason in your own words if you like. Returns the '
   'session. Refuses with 400, 401, 403, 404, 409, 410.';
-comment on function session_approval.decline_session(uuid, text) is
-  'The room behind public.decline_session.';
+comment on function session_approval.decline_session(uuid, text, uuid) is
+  'The implementation of public.decline_session.';
 
-revoke all on function public.decline_session(uuid, text)
+revoke all on function public.decline_session(uuid, text, uuid)
   from public, anon, authenticated, service_role;
-revoke all on function session_approval.decline_session(uuid, text)
+revoke all on function session_approval.decline_session(uuid, text, uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.decline_session(uuid, text) to authenticated, service_role;
-grant execute on function session_approval.decline_session(uuid, text)
+grant execute on function public.decline_session(uuid, text, uuid) to authenticated, service_role;
+grant execute on function session_approval.decline_session(uuid, text, uuid)
   to authenticated, service_role;

@@ -10,7 +10,7 @@ create or replace function session_approval.end_proposal(
   p_how text,
   p_reason text
 )
-returns setof session_approval.session_outcomes
+returns setof public.session_answer
 language plpgsql
 volatile
 security invoker
@@ -18,7 +18,7 @@ set search_path = ''
 as $$
 declare
   v_session session_approval.session_details;
-  v_outcome session_approval.session_outcomes;
+  v_answer public.session_answer;
 begin
   select d.* into v_session from session_approval.session_details d where d.id = p_session_id;
 
@@ -39,19 +39,15 @@ begin
     where s.id = p_session_id;
   end if;
 
-  select o.*
-  into v_outcome
-  from session_approval.session_outcomes o
-  where o.id = p_session_id;
+  select a.* into v_answer from session_approval.session_answers a where a.id = p_session_id;
 
-  v_outcome.refunded := false;
-  v_outcome.message := case p_how
-    when 'declined' then 'Session declined.'
-    else 'Session withdrawn.'
-  end;
-  v_outcome.room := session_approval.room_to_remove(p_session_id);
+  v_answer.beside := jsonb_build_object(
+    'refunded', false,
+    'refund_expires_at', null,
+    'message', case p_how when 'declined' then 'Session declined.' else 'Session withdrawn.' end,
+    'room', session_approval.room_to_remove(p_session_id));
 
-  return next v_outcome;
+  return next v_answer;
 end
 $$;
 

@@ -27,6 +27,8 @@ as $$
 declare
   v_session_id uuid;
 begin
+  perform session_approval.note_status_change(p_therapist_id, null);
+
   insert into public.sessions (
     user_id, therapist_id, created_by, status, requires_approval, is_instant, session_type, title,
     notes, start_time, end_time, duration_minutes, time_zone, scheduled_date, scheduled_time,
@@ -48,6 +50,8 @@ begin
   returning id into v_session_id;
 
   if not found then
+    perform set_config('session_approval.status_change', '', true);
+
     select s.id
     into v_session_id
     from public.sessions s

@@ -2,8 +2,9 @@
 
 \ir room_name.sql
 \ir session_details.sql
-\ir session_outcomes.sql
-\ir session_histories.sql
+\ir session_answer.sql
+\ir session_answers.sql
+\ir coded_reason.sql
 \ir refuse_unless_pending.sql
 \ir proposed_start.sql
 \ir check_proposal.sql
@@ -19,10 +20,12 @@
 \ir approve_session_and_deduct_credit.sql
 \ir decline_session.sql
 \ir cancel_session.sql
+\ir cancellation_answer.sql
 \ir preview_cancellation.sql
 \ir finish_session.sql
 \ir list_pending_sessions.sql
 \ir list_sessions.sql
 \ir get_session.sql
+\ir sweep_answer.sql
 \ir sweep_sessions.sql
 \ir people_see_their_own_sessions.sql

@@ -2,7 +2,7 @@
 -- over or called off, soonest first.
 --
 -- Caller: anybody active, as the token's subject. p_before is the id of the last session of the page before;
--- a moment would lose sessions that start at the same one.
+-- a moment would lose sessions that start at the same one. beside says whether there are more (has_more).
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
@@ -13,7 +13,7 @@ create or replace function session_approval.list_sessions(
   p_limit integer,
   p_before uuid
 )
-returns setof session_approval.session_details
+returns setof public.session_answer
 language plpgsql
 stable
 security definer
@@ -50,27 +50,37 @@ begin
   end if;
 
   return query
-  select d.*
-  from session_approval.session_details d
-  where (d.user_id = v_caller.id or d.therapist_id = v_caller.id)
-    and (p_status is null or d.status = any (p_status))
-    and (
-      not v_upcoming
-      or d.status = 'pending_approval'
-      or (d.status in ('scheduled', 'confirmed', 'in_progress') and d.end_time > now())
-    )
-    and (
-      p_before is null
-      or case
-        when v_upcoming then (d.start_time, d.id) > (v_before, p_before)
-        else (d.start_time, d.id) < (v_before, p_before)
-      end
-    )
+  with page as materialized (
+    select d.*
+    from session_approval.session_details d
+    where (d.user_id = v_caller.id or d.therapist_id = v_caller.id)
+      and (p_status is null or d.status = any (p_status))
+      and (
+        not v_upcoming
+        or d.status = 'pending_approval'
+        or (d.status in ('scheduled', 'confirmed', 'in_progress') and d.end_time > now())
+      )
+      and (
+        p_before is null
+        or case
+          when v_upcoming then (d.start_time, d.id) > (v_before, p_before)
+          else (d.start_time, d.id) < (v_before, p_before)
+        end
+      )
+    order by
+      case when v_upcoming then d.start_time end,
+      case when v_upcoming then d.id end,
+      d.start_time desc,
+      d.id desc
+    limit p_limit + 1
+  )
+  select page.*, jsonb_build_object('has_more', (select count(*) > p_limit from page))
+  from page
   order by
-    case when v_upcoming then d.start_time end,
-    case when v_upcoming then d.id end,
-    d.start_time desc,
-    d.id desc
+    case when v_upcoming then page.start_time end,
+    case when v_upcoming then page.id end,
+    page.start_time desc,
+    page.id desc
   limit p_limit;
 end
 $$;
@@ -81,7 +91,7 @@ create or replace function public.list_sessions(
   p_limit integer default 50,
   p_before uuid default null
 )
-returns setof session_approval.session_details
+returns setof public.session_answer
 language sql
 stable
 security invoker
@@ -92,7 +102,7 @@ comment on function public.list_sessions(text[], boolean, integer, uuid) is
   'Your sessions, as client or therapist, a page at a time; p_before is the last id of the page before. '
   'Refuses with 400, 401, 403.';
 comment on function session_approval.list_sessions(text[], boolean, integer, uuid) is
-  'The room behind public.list_sessions.';
+  'The implementation of public.list_sessions.';
 
 revoke all on function public.list_sessions(text[], boolean, integer, uuid)
   from public, anon, authenticated, service_role;

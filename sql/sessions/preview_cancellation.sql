@@ -6,7 +6,7 @@
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours).
 
 create or replace function session_approval.preview_cancellation(p_session_id uuid)
-returns table (refundable boolean, free_until timestamptz, reason text)
+returns setof public.cancellation_answer
 language plpgsql
 stable
 security definer
@@ -29,7 +29,7 @@ end
 $$;
 
 create or replace function public.preview_cancellation(p_session_id uuid)
-returns table (refundable boolean, free_until timestamptz, reason text)
+returns setof public.cancellation_answer
 language sql
 stable
 security invoker
@@ -40,7 +40,7 @@ comment on function public.preview_cancellation(uuid) is
   'Whether cancelling one of your sessions now would refund its credit, and until when. '
   'Refuses with 401, 403, 404.';
 comment on function session_approval.preview_cancellation(uuid) is
-  'The room behind public.preview_cancellation.';
+  'The implementation of public.preview_cancellation.';
 
 revoke all on function public.preview_cancellation(uuid)
   from public, anon, authenticated, service_role;

@@ -24,7 +24,9 @@ begin
   elsif p_status is distinct from 'pending_approval' then
     perform session_approval.refuse(
       409, 'SESSION_NOT_PENDING', 'Session not found or not pending approval',
-      jsonb_build_object('status', p_status, 'cancellation_reason', p_cancellation_reason));
+      jsonb_build_object(
+        'status', p_status,
+        'cancellation_reason', session_approval.coded_reason(p_cancellation_reason)));
   end if;
 end
 $$;

@@ -1,4 +1,5 @@
--- The public shape of a session, declared once: every function that answers with sessions returns its rows.
+-- What a session shows to its two people: every function that answers with sessions returns these rows, as
+-- public.session_answer. A column more stands here and there; a test compares the two.
 --
 -- It is granted to nobody. Which rows a caller gets is decided by the function that reads it; a view in an
 -- exposed schema would have to leave that to row level security, which an installation may have switched off.
@@ -6,8 +7,8 @@
 -- the room is stays hidden until approval, and for good without one, also when older code wrote it into a
 -- waiting row.
 --
--- Older installations keep created_at and cancelled_at without a time zone, in UTC. The epoch of a moment is
--- the same number for either type.
+-- Older installations keep created_at, cancelled_at and others without a time zone, in UTC. The epoch of a
+-- moment is the same number for either type.
 
 create or replace view session_approval.session_details as
 select
@@ -30,9 +31,9 @@ select
   coalesce(s.is_instant, false) as is_instant,
   coalesce(s.requires_approval, false) as requires_approval,
   s.created_by,
-  s.approval_expires_at,
-  s.approved_at,
-  s.time_zone,
+  to_timestamp(extract(epoch from s.approval_expires_at)) as approval_expires_at,
+  to_timestamp(extract(epoch from s.approved_at)) as approved_at,
+  s.time_zone::text as time_zone,
   case when standing.shows_room then s.session_url::text end as session_url,
   case when standing.shows_room then s.room_name::text end as room_name,
   case when standing.shows_room then s.daily_room_url::text end as daily_room_url,
@@ -46,7 +47,7 @@ select
   end as cancellation_reason,
   s.cancelled_by::text as cancelled_by,
   case
-    when standing.has_expired then s.approval_expires_at
+    when standing.has_expired then to_timestamp(extract(epoch from s.approval_expires_at))
     else to_timestamp(extract(epoch from s.cancelled_at))
   end as cancelled_at,
   jsonb_build_object(
@@ -54,7 +55,10 @@ select
   ) as therapist,
   jsonb_build_object(
     'id', s.user_id, 'full_name', client.full_name, 'email', client.email
-  ) as client
+  ) as client,
+  s.series_id,
+  s.free_cancel_until,
+  s.no_show_by::text as no_show_by
 from public.sessions s
 cross join session_approval.settings settings
 cross join lateral (
@@ -69,4 +73,4 @@ left join session_approval.people client on client.id = s.user_id;
 revoke all on session_approval.session_details from public, anon, authenticated;
 
 comment on view session_approval.session_details is
-  'The public shape of a session: what create, approve, list and get answer with.';
+  'A session as its two people see it: what create, approve, list and get answer with.';

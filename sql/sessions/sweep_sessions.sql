@@ -8,7 +8,7 @@
 -- which is the order in which an approval locks them.
 
 create or replace function session_approval.sweep_sessions()
-returns table (sessions_expired integer, lots_expired integer, sessions_closed integer)
+returns setof public.sweep_answer
 language plpgsql
 volatile
 security definer
@@ -17,10 +17,9 @@ set timezone = 'UTC'
 as $$
 declare
   v_id uuid;
+  v_answer public.sweep_answer;
 begin
-  sessions_expired := 0;
-  lots_expired := 0;
-  sessions_closed := 0;
+  v_answer := row(0, 0, 0);
 
   for v_id in
     select s.id
@@ -33,7 +32,7 @@ begin
   loop
     perform session_approval.expire_proposal(v_id);
 
-    sessions_expired := sessions_expired + 1;
+    v_answer.sessions_expired := v_answer.sessions_expired + 1;
   end loop;
 
   for v_id in
@@ -55,7 +54,7 @@ begin
   loop
     perform session_approval.close_session(v_id);
 
-    sessions_closed := sessions_closed + 1;
+    v_answer.sessions_closed := v_answer.sessions_closed + 1;
   end loop;
 
   for v_id in
@@ -72,15 +71,15 @@ begin
   loop
     perform session_approval.expire_lot(v_id);
 
-    lots_expired := lots_expired + 1;
+    v_answer.lots_expired := v_answer.lots_expired + 1;
   end loop;
 
-  return next;
+  return next v_answer;
 end
 $$;
 
 create or replace function public.sweep_sessions()
-returns table (sessions_expired integer, lots_expired integer, sessions_closed integer)
+returns setof public.sweep_answer
 language sql
 volatile
 security invoker
@@ -90,7 +89,7 @@ as $$ select * from session_approval.sweep_sessions() $$;
 comment on function public.sweep_sessions() is
   'Cancel proposals that nobody answered in time and write off expired credits, up to 500 of each. For '
   'service_role.';
-comment on function session_approval.sweep_sessions() is 'The room behind public.sweep_sessions.';
+comment on function session_approval.sweep_sessions() is 'The implementation of public.sweep_sessions.';
 
 revoke all on function public.sweep_sessions() from public, anon, authenticated, service_role;
 revoke all on function session_approval.sweep_sessions()

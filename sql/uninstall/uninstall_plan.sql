@@ -6,12 +6,10 @@
 -- and columns that were there before the install are never dropped.
 
 create or replace view session_approval.uninstall_plan as
-with doors as (
-  select
-    f.oid, format('public.%I(%s)', f.proname, pg_get_function_identity_arguments(f.oid)) as signature
-  from pg_catalog.pg_proc f
-  where f.pronamespace = 'public'::regnamespace
-    and f.prosrc ~ ('^\s*select \*\s+from session_approval\.' || f.proname || '\(')
+with types as (
+  select distinct e.answer_type as oid
+  from session_approval.entry_points e
+  where e.answer_type is not null
 ),
 people as (
   select exists (select from session_approval.install_changes n where n.kind = 'view') as are_theirs
@@ -57,8 +55,14 @@ dependents as (
         select c.oid from pg_catalog.pg_class c where c.relnamespace = 'session_approval'::regnamespace))
       or (d.refclassid = 'pg_proc'::regclass and d.refobjid in (
         select f.oid from pg_catalog.pg_proc f where f.pronamespace = 'session_approval'::regnamespace))
+      or (d.refclassid = 'pg_proc'::regclass and d.refobjid in (
+        select e.oid from session_approval.entry_points e))
       or (d.refclassid = 'pg_type'::regclass and d.refobjid in (
-        select t.oid from pg_catalog.pg_type t where t.typnamespace = 'session_approval'::regnamespace))
+        select t.oid from pg_catalog.pg_type t where t.typnamespace = 'session_approval'::regnamespace
+        union all
+        select t.oid from types t
+        union all
+        select a.typarray from pg_catalog.pg_type a where a.oid in (select t.oid from types t)))
     )
 ),
 our_triggers as (
@@ -76,11 +80,13 @@ extension_use as (
 select 0 as step, 'in the way: ' || d.name || ', which relies on ours' as what, null::text as statement
 from dependents d
 where not d.of_extension
-  and d.objid not in (select o.oid from doors o union all select t.oid from our_triggers t)
+  and d.objid not in (
+    select e.oid from session_approval.entry_points e union all select t.oid from our_triggers t
+  )
 
 union all
-select 1, 'drop: function ' || o.signature, 'drop function ' || o.signature
-from doors o
+select 1, 'drop: function ' || e.signature, 'drop function ' || e.signature
+from session_approval.entry_points e
 
 union all
 select 2, 'put back: function ' || n.name || ', as it was found', n.was
@@ -143,6 +149,10 @@ cross join lateral (
       'comment on view session_approval.people is null'))
 ) step (applies, statement)
 where step.applies
+
+union all
+select 8, 'drop: type ' || t.oid::regtype, 'drop type ' || t.oid::regtype
+from types t
 
 union all
 select

@@ -1,5 +1,7 @@
 -- Video: joining a room, what the provider tells of it, and rooms that need repair.
 
 \ir rooms_to_repair.sql
+\ir join_answer.sql
 \ir join_session.sql
+\ir video_event_answer.sql
 \ir record_video_event.sql

@@ -1,22 +1,23 @@
 -- One of a session's two people joins it: who they are in the room, and for how long it is open to them.
 -- The first to join makes the session in_progress.
 --
--- Caller: the session's client or therapist, as the token's subject. Locks: the session.
+-- Caller: the session's client or therapist, as the token's subject; the server for the person it names.
+-- Locks: the session.
 -- Joining is possible from join_early before the start until the end.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_APPROVED, 409 SESSION_CANCELLED (details: cancellation_reason),
 -- 409 SESSION_NOT_OPEN (too early; details: opens_at), 410 SESSION_OVER.
 
-create or replace function session_approval.join_session(p_session_id uuid)
-returns table (room jsonb, attendance jsonb, expires_at timestamptz)
+create or replace function session_approval.join_session(p_session_id uuid, p_user_id uuid)
+returns setof public.join_answer
 language plpgsql
 volatile
 security definer
 set search_path = ''
 as $$
 declare
-  v_caller session_approval.people := session_approval.prove_caller(auth.uid());
+  v_caller session_approval.people := session_approval.prove_caller(p_user_id);
   v_session session_approval.session_details;
 begin
   perform
@@ -37,7 +38,8 @@ begin
   elsif v_session.status = 'cancelled' then
     perform session_approval.refuse(
       409, 'SESSION_CANCELLED', 'This session was called off',
-      jsonb_build_object('cancellation_reason', v_session.cancellation_reason));
+      jsonb_build_object(
+        'cancellation_reason', session_approval.coded_reason(v_session.cancellation_reason)));
   elsif v_session.status in ('completed', 'no_show') or v_session.end_time <= now() then
     perform session_approval.refuse(410, 'SESSION_OVER', 'This session is over');
   elsif (v_session.join_opens_at <= now()) is not true then
@@ -54,36 +56,40 @@ begin
 
   return query
   select
-    r.room,
+    a.beside -> 'room',
     jsonb_build_object(
-      'room_name', r.room -> 'name',
+      'room_name', a.beside -> 'room' -> 'name',
       'user_id', v_caller.id,
       'user_name', coalesce(v_caller.full_name, 'Guest'),
       'is_owner', v_caller.id = v_session.therapist_id,
-      'opens_at', r.room -> 'opens_at',
-      'expires_at', r.room -> 'closes_at'
+      'opens_at', a.beside -> 'room' -> 'opens_at',
+      'expires_at', a.beside -> 'room' -> 'closes_at'
     ),
     v_session.end_time
-  from session_approval.session_outcomes r
-  where r.id = p_session_id;
+  from session_approval.session_answers a
+  where a.id = p_session_id;
 end
 $$;
 
-create or replace function public.join_session(p_session_id uuid)
-returns table (room jsonb, attendance jsonb, expires_at timestamptz)
+create or replace function public.join_session(
+  p_session_id uuid,
+  p_user_id uuid default auth.uid()
+)
+returns setof public.join_answer
 language sql
 volatile
 security invoker
 set search_path = ''
-as $$ select * from session_approval.join_session(p_session_id) $$;
+as $$ select * from session_approval.join_session(p_session_id, p_user_id) $$;
 
-comment on function public.join_session(uuid) is
+comment on function public.join_session(uuid, uuid) is
   'Join one of your sessions: what its room must be, and who you are in it. '
   'Refuses with 401, 403, 404, 409, 410.';
-comment on function session_approval.join_session(uuid) is 'The room behind public.join_session.';
+comment on function session_approval.join_session(uuid, uuid) is
+  'The implementation of public.join_session.';
 
-revoke all on function public.join_session(uuid) from public, anon, authenticated, service_role;
-revoke all on function session_approval.join_session(uuid)
+revoke all on function public.join_session(uuid, uuid) from public, anon, authenticated, service_role;
+revoke all on function session_approval.join_session(uuid, uuid)
   from public, anon, authenticated, service_role;
-grant execute on function public.join_session(uuid) to authenticated, service_role;
-grant execute on function session_approval.join_session(uuid) to authenticated, service_role;
+grant execute on function public.join_session(uuid, uuid) to authenticated, service_role;
+grant execute on function session_approval.join_session(uuid, uuid) to authenticated, service_role;

@@ -14,7 +14,7 @@
 -- Refusals: 400 VALIDATION_ERROR (no id, or no time).
 
 create or replace function session_approval.record_video_event(p_event jsonb)
-returns table (recorded boolean)
+returns setof public.video_event_answer
 language plpgsql
 volatile
 security definer
@@ -38,6 +38,7 @@ declare
     end,
     p_event ->> 'event_ts')::float8);
   v_session record;
+  v_answer public.video_event_answer;
 begin
   select
     s.status, s.end_time, s.start_time - settings.join_early as opens_at,
@@ -48,12 +49,12 @@ begin
   where s.id = v_session_id
   for no key update of s;
 
-  recorded := (
+  v_answer.recorded := (
     found
     and v_type in ('meeting.started', 'participant.joined', 'participant.left', 'meeting.ended')
   ) is true;
 
-  if recorded then
+  if v_answer.recorded then
     if p_event ->> 'id' is null or v_at is null then
       perform session_approval.refuse(400, 'VALIDATION_ERROR', 'The event has no id, or no time');
     end if;
@@ -62,10 +63,10 @@ begin
     values (p_event ->> 'id', v_session_id, v_type, v_user_id, v_at)
     on conflict (id) do nothing;
 
-    recorded := found;
+    v_answer.recorded := found;
   end if;
 
-  if recorded
+  if v_answer.recorded
     and v_type = 'participant.joined'
     and v_session.is_theirs
     and v_session.status in ('scheduled', 'confirmed')
@@ -79,7 +80,7 @@ begin
     v_session.status := 'in_progress';
   end if;
 
-  if recorded
+  if v_answer.recorded
     and v_session.status = 'in_progress'
     and exists (
       select
@@ -94,12 +95,12 @@ begin
     update public.sessions s set status = 'completed' where s.id = v_session_id;
   end if;
 
-  return next;
+  return next v_answer;
 end
 $$;
 
 create or replace function public.record_video_event(p_event jsonb)
-returns table (recorded boolean)
+returns setof public.video_event_answer
 language sql
 volatile
 security invoker
@@ -110,7 +111,7 @@ comment on function public.record_video_event(jsonb) is
   'Keep what the video provider tells of a session''s room, once per event; the session follows it. Says '
   'whether it was kept. For service_role. Refuses with 400.';
 comment on function session_approval.record_video_event(jsonb) is
-  'The room behind public.record_video_event.';
+  'The implementation of public.record_video_event.';
 
 revoke all on function public.record_video_event(jsonb)
   from public, anon, authenticated, service_role;

@@ -15,10 +15,10 @@ security invoker
 set search_path = ''
 as $$
   with wanted as materialized (
-    select o.room, o.approved_at is not null or o.is_instant as is_made_beforehand
-    from session_approval.session_outcomes o
-    where o.status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')
-      and o.room is not null
+    select a.beside -> 'room' as room, a.approved_at is not null or a.is_instant as is_made_beforehand
+    from session_approval.session_answers a
+    where a.status in ('pending_approval', 'scheduled', 'confirmed', 'in_progress')
+      and a.beside ->> 'room' is not null
   ),
   standing as (
     select

@@ -69,6 +69,44 @@ def test_a_client_whose_therapist_is_busy_by_now_learns_only_when(
     assert set(session) == {"start_time", "end_time"}
 
 
+def test_a_conflict_at_a_time_on_the_wall_is_named_as_well(
+    api: Api, therapist: Person, client: Person, stranger: Person
+) -> None:
+    day = {"session_date": "2031-05-07", "session_time": "10:00", "time_zone": "Europe/London"}
+    first = api.propose(therapist, client, start_time="2031-05-07T09:20:00Z", title="Sonata")
+
+    details = assert_conflict(
+        api.post(CREATE, therapist, patient_id=stranger.id, duration_minutes=25, **day)
+    )
+
+    [session] = details["conflicting_sessions"]
+    assert session["id"] == first["id"]
+    assert (session["title"], session["client_name"]) == ("Sonata", client.full_name)
+
+
+def test_a_conflict_whose_names_cannot_be_had_is_told_with_its_times(
+    api: Api, db: Connection, therapist: Person, client: Person, stranger: Person
+) -> None:
+    first = api.propose(therapist, client, start_time="2031-05-08T10:00:00Z", title="Sonata")
+    function = "public.check_availability(text, integer, uuid, uuid)"
+    db.execute(f"revoke execute on function {function} from authenticated")
+    try:
+        details = assert_conflict(
+            api.post(CREATE, therapist, patient_id=stranger.id, start_time="2031-05-08T10:10:00Z")
+        )
+    finally:
+        db.execute(f"grant execute on function {function} to authenticated")
+
+    assert details["conflicting_sessions"] == [
+        {
+            "start_time": "2031-05-08T10:00:00+00:00",
+            "end_time": "2031-05-08T10:30:00+00:00",
+            "id": first["id"],
+        }
+    ]
+    assert len(details["suggested_times"]) == 5
+
+
 def test_the_calendar_can_be_asked_beforehand(
     api: Api, therapist: Person, client: Person, stranger: Person
 ) -> None:
@@ -76,6 +114,7 @@ def test_the_calendar_can_be_asked_beforehand(
     assert free.status_code == 200
     assert free.json["data"] == {
         "available": True,
+        "outside_hours": None,
         "conflicting_sessions": [],
         "suggested_times": [],
     }

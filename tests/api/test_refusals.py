@@ -88,6 +88,7 @@ BAD_BODIES = [
     (f"{A_SESSION}/decline", {"reason": {}}, "reason"),
     (f"{A_SESSION}/cancel", {"because": "x"}, "because"),
     (f"{A_SESSION}/finish", {"outcome": "cancelled"}, "outcome"),
+    (f"{A_SESSION}/finish", {"outcome": "no_show", "no_show_by": "me"}, "no_show_by"),
 ]
 
 

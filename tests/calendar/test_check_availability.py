@@ -29,7 +29,12 @@ from tests.conftest import Refused
 CHECK = "check_availability"
 TEN = datetime(2030, 1, 1, 10, tzinfo=UTC)
 HALF = timedelta(minutes=30)
-FREE = {"available": True, "conflicting_sessions": [], "suggested_times": []}
+FREE = {
+    "available": True,
+    "outside_hours": None,
+    "conflicting_sessions": [],
+    "suggested_times": [],
+}
 TIMES = {"start_time": "2030-01-01T10:00:00+00:00", "end_time": "2030-01-01T10:30:00+00:00"}
 
 
@@ -86,7 +91,19 @@ def test_it_answers_what_a_proposal_would_be_told(
     with refused(409, "TIME_SLOT_CONFLICT") as refusal:
         propose(db, therapist, client, **wanted)
 
-    assert answer == {"available": False, **refusal.details}
+    asked = {"start_time": TIMES["start_time"], "duration_minutes": 50}
+    named = [("title", "Custom session"), ("client_name", stranger.full_name)]
+    assert answer == {
+        **FREE,
+        "available": False,
+        "conflicting_sessions": [
+            {**conflict, **(dict(named) if "id" in conflict else {})}
+            for conflict in refusal.details["conflicting_sessions"]
+        ],
+        "suggested_times": refusal.details["suggested_times"],
+    }
+    assert asked.items() <= refusal.details.items()
+    assert len([conflict for conflict in answer["conflicting_sessions"] if "id" in conflict]) == 1
     assert len(answer["conflicting_sessions"]) == 2
     for suggestion in answer["suggested_times"]:
         assert (
@@ -209,6 +226,8 @@ def test_every_field_that_is_wrong_is_named(
     ("arguments", "field"),
     [
         ({"p_start_time": None}, "start_time"),
+        ({"p_start_time": "2030-01-01T10:00:00"}, "start_time"),
+        ({"p_start_time": "tomorrow"}, "start_time"),
         ({"p_start_time": "infinity"}, "start_time"),
         ({"p_start_time": "-infinity"}, "start_time"),
         ({"p_start_time": "2200-01-01"}, "start_time"),

@@ -177,14 +177,14 @@ def propose_all(
         begin
           begin
             select * into v_session from public.create_custom_session(
-              p_patient_id => p_client, p_start_time => (p ->> 'start')::timestamptz,
+              p_patient_id => p_client, p_start_time => p ->> 'start',
               p_session_date => (p ->> 'date')::date, p_session_time => (p ->> 'time')::time,
               p_time_zone => p ->> 'zone', p_duration_minutes => 30);
             raise sqlstate 'ZZ000' using detail = jsonb_build_object(
               'start', extract(epoch from v_session.start_time),
               'end', extract(epoch from v_session.end_time),
               'date', v_session.scheduled_date, 'time', v_session.scheduled_time,
-              'zone', v_session.time_zone, 'message', v_session.message)::text;
+              'zone', v_session.time_zone, 'message', v_session.beside ->> 'message')::text;
           exception when others then
             get stacked diagnostics v_hint = pg_exception_hint, v_detail = pg_exception_detail;
             if sqlstate = 'ZZ000' then

@@ -17,6 +17,7 @@ from tests.actors import (
     configure,
     contents,
     give_credits,
+    ledger,
     propose,
     read_in_storage_order,
 )
@@ -39,6 +40,7 @@ def test_somebody_without_credits_sees_that(db: Connection, client: Person) -> N
         "credits_low": True,
         "lots": [],
         "history": [],
+        "has_more": False,
     }
 
 
@@ -57,7 +59,7 @@ def test_the_balance_is_what_an_approval_would_see(
     assert (found["credits_balance"], found["active_credits"]) == (3, 3)
     assert found["total_credits"] == 31
     approved = approve(db, client, propose(db, therapist, client))
-    assert approved["credits_balance_after"] == 2
+    assert approved["beside"]["credits_balance_after"] == 2
     assert credits(db, client)["credits_balance"] == 2
 
 
@@ -163,3 +165,51 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
             call_as(db, role, None, CREDITS)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", client, CREDITS)
+
+
+def test_pages_of_changes_together_are_the_whole_history(db: Connection, client: Person) -> None:
+    lot = give_credits(db, client, 1000)
+    for balance in range(999, 999 - 249, -1):
+        change(db, "user_credits", lot, credits_balance=balance)
+
+    found: list[int] = []
+    lengths: list[int] = []
+    before, more = None, True
+    while more:
+        [page] = call(db, client, CREDITS, p_before=before)
+        more, before = page["has_more"], page["history"][-1]["id"]
+        lengths.append(len(page["history"]))
+        found += [entry["id"] for entry in page["history"]]
+        assert (page["credits_balance"], len(page["lots"])) == (751, 1)
+
+    assert lengths == [100, 100, 50]
+    assert found == [entry["id"] for entry in reversed(ledger(db, client))]
+
+
+def test_a_hundred_changes_are_one_page(db: Connection, client: Person) -> None:
+    lot = give_credits(db, client, 1000)
+    for balance in range(999, 900, -1):
+        change(db, "user_credits", lot, credits_balance=balance)
+
+    [page] = call(db, client, CREDITS)
+
+    assert (len(page["history"]), page["has_more"]) == (100, False)
+    assert page["history"][0].keys() == {
+        *("id", "kind", "delta", "balance_after", "lot_id", "session_id", "session_title"),
+        *("reason", "created_at"),
+    }
+
+
+def test_an_entry_of_somebody_else_begins_a_page_without_telling_anything(
+    db: Connection, client: Person, stranger: Person
+) -> None:
+    give_credits(db, client)
+    give_credits(db, stranger)
+    [theirs] = ledger(db, stranger)
+
+    [page] = call(db, client, CREDITS, p_before=theirs["id"])
+
+    assert [entry["id"] for entry in page["history"]] == [
+        entry["id"] for entry in ledger(db, client)
+    ]
+    assert call(db, client, CREDITS, p_before=0)[0]["history"] == []

@@ -493,5 +493,5 @@ def test_a_top_up_and_an_approval_of_one_lot_at_once_are_both_counted(
         lambda db: grant(db, buyer, 5),
     )
 
-    assert (approved["credits_balance_after"], granted["credits_balance"]) == (0, 5)
+    assert (approved["beside"]["credits_balance_after"], granted["credits_balance"]) == (0, 5)
     assert entries(own_database, buyer) == [("external", 1), ("approval", -1), ("grant", 5)]

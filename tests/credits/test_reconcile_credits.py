@@ -205,7 +205,7 @@ def test_a_credit_that_was_given_back_and_taken_again_is_in_order(
 
     assert problems(db) == []
     [terms] = call(db, therapist, "cancel_session", p_session_id=session["id"])
-    assert terms["refunded"] is False
+    assert terms["beside"]["refunded"] is False
 
 
 def test_what_older_code_charged_before_there_was_a_ledger_is_not_told(

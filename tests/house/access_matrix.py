@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -549,7 +549,11 @@ def _statement(request: Request) -> tuple[sql.Composed, dict[str, Any]]:
         "delete": sql.SQL("delete from {} where id = %(row of it)s").format(target),
         "truncate": sql.SQL("truncate {} cascade").format(target),
     }[request.verb]
-    return statement, {**request.values, "row of it": request.row}
+    values = {  # a moment as JSON has it: in ISO 8601
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in request.values.items()
+    }
+    return statement, {**values, "row of it": request.row}
 
 
 # By HTTP: supabase-js says no more than this.

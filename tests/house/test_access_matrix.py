@@ -67,6 +67,9 @@ def test_public_has_no_privilege_on_anything_of_ours(installed: Connection) -> N
           select coalesce(f.proacl, acldefault('f', f.proowner)) from pg_proc f
           where f.pronamespace in ('public'::regnamespace, 'session_approval'::regnamespace)
             and not exists (select from pg_depend d where d.objid = f.oid and d.deptype = 'e')
+          union all
+          select coalesce(t.typacl, acldefault('T', t.typowner)) from pg_type t
+          where t.oid in (select e.answer_type from session_approval.entry_points e)
         ) ours
         cross join lateral aclexplode(ours.acl) a
         """

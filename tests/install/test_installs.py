@@ -56,7 +56,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
             " language sql immutable set search_path = '' as $$ select 'x' $$;"
             " create or replace view session_approval.clients as"
             " select id, full_name, email, time_zone from session_approval.people;"
-            " grant execute on function public.get_credits() to anon;"
+            " grant execute on function public.get_credits(bigint) to anon;"
             " drop trigger session_approval_guard on public.sessions;"
             " drop index session_approval.session_events_session_id_idx;"
             " create index session_events_session_id_idx on session_approval.session_events (id);"
@@ -69,7 +69,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         assert differing == {
             "function session_approval.room_name(uuid)",
             "view clients",
-            "grants public.get_credits()",
+            "grants public.get_credits(bigint)",
             "trigger session_approval_guard on public.sessions",
             "index session_approval.session_events_session_id_idx",
             "constraint a_transition_leads_elsewhere on session_approval.transitions",
@@ -124,9 +124,11 @@ def test_an_install_that_changes_something_leaves_another_row(own_database: str,
 def test_the_order_in_which_grants_were_given_does_not_count(db: Connection) -> None:
     before = definitions(db)
 
-    db.execute("revoke execute on function public.get_credits() from authenticated, service_role")
+    db.execute(
+        "revoke execute on function public.get_credits(bigint) from authenticated, service_role"
+    )
     assert definitions(db) != before
-    db.execute("grant execute on function public.get_credits() to service_role")
-    db.execute("grant execute on function public.get_credits() to authenticated")
+    db.execute("grant execute on function public.get_credits(bigint) to service_role")
+    db.execute("grant execute on function public.get_credits(bigint) to authenticated")
 
     assert definitions(db) == before

@@ -543,7 +543,7 @@ def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
     [approved] = actors.call(place, ADA, APPROVE, p_session_id=session["id"], p_user_id=ADA.id)
     place.execute("truncate public.user_credits")
 
-    assert approved["credits_balance_after"] == 4
+    assert approved["beside"]["credits_balance_after"] == 4
     found = [tuple(entry.values()) for entry in place.execute(entries)]
     assert found[:3] == [("opening", 3, 3), ("external", 2, 5), ("approval", -1, 4)]
     assert sorted(found[3:]) == [

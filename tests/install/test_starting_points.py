@@ -27,6 +27,7 @@ Entry = tuple[str, str, str]  # schema, type, name
 _ENTRY = re.compile(r"^-- Name: (.*); Type: (.*); Schema: (.*); Owner: .*$", re.M)
 _DOORS = {file.stem for file in object_files() if "function public." in file.read_text()}
 _TABLES = ("sessions", "user_credits")
+_TYPES = "`public`, composite types"
 _POLICIES = "policies, where row level security is on"
 _REALTIME = "where Supabase Realtime is installed"
 
@@ -70,7 +71,9 @@ def is_documented(entry: Entry) -> bool:
         case "FUNCTION":
             return schema == "public" and name.partition("(")[0] in _DOORS
         case "COLUMN":
-            return table in _TABLES and own in columns(table)
+            return (table in _TABLES and own in columns(table)) or table in named(_TYPES)
+        case "TYPE":
+            return schema == "public" and name in named(_TYPES)
         case "EXTENSION":
             return name == "btree_gist"
         case "INDEX":

@@ -248,6 +248,7 @@ def test_every_kind_of_step_comes_in_its_turn(server: Server) -> None:
         (5, "kept: extension"),
         (6, "drop: table"),
         (7, "drop: schema"),
+        (8, "drop: type"),
         (8, "kept: view"),
         (9, "drop: extension"),
         (10, "put back: comment"),

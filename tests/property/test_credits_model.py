@@ -270,7 +270,7 @@ class Credits(RuleBasedStateMachine):
         known_session = self.world.sessions[session]
         if known_session.status in (*APPROVED, "no_show"):
             assert isinstance(answer, dict)
-            assert answer["already_approved"] is True
+            assert answer["beside"]["already_approved"] is True
             return
         if expected := self.not_pending(known_session):
             assert answer == expected
@@ -310,13 +310,13 @@ class Credits(RuleBasedStateMachine):
             free = not by_client or self.world.clock <= known_session.start - FREE_CANCEL
             assert isinstance(answer, dict), answer
             assert isinstance(preview, dict)
-            assert (answer["refunded"], preview["refundable"]) == (free, free)
+            assert (answer["beside"]["refunded"], preview["refundable"]) == (free, free)
             known_session.status, known_session.how = "cancelled", how
             if free:
                 self.refund(known_session)
         elif known_session.how == how:
             assert isinstance(answer, dict), answer
-            assert answer["refunded"] is (known_session.refunds == 1)
+            assert answer["beside"]["refunded"] is (known_session.refunds == 1)
         else:
             assert answer == "SESSION_NOT_CANCELLABLE"
 

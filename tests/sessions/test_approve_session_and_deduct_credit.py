@@ -23,6 +23,7 @@ from tests.actors import (
     configure,
     contents,
     events,
+    free_slot,
     give_credits,
     ledger,
     propose,
@@ -42,9 +43,9 @@ def test_approving_a_scheduled_session_takes_one_credit(
     approved = approve(db, client, session)
 
     assert approved["status"] == "scheduled"
-    assert approved["already_approved"] is False
-    assert approved["credits_balance_after"] == 2
-    assert approved["message"] == "Session approved successfully."
+    assert approved["beside"]["already_approved"] is False
+    assert approved["beside"]["credits_balance_after"] == 2
+    assert approved["beside"]["message"] == "Session approved successfully."
     assert balances(db, client) == [2]
     entry = ledger(db, client)[-1]
     assert (entry["kind"], entry["delta"], entry["balance_after"]) == ("approval", -1, 2)
@@ -75,7 +76,7 @@ def test_approving_a_scheduled_session_leaves_its_time_alone(
 ) -> None:
     give_credits(db, client)
     session = propose(
-        db, therapist, client, p_start_time="tomorrow 10:00+00", p_time_zone="Asia/Kathmandu"
+        db, therapist, client, p_start_time=free_slot(db), p_time_zone="Asia/Kathmandu"
     )
 
     approved = approve(db, client, session)
@@ -201,7 +202,7 @@ def test_a_lot_that_does_not_count_never_pays(
     paying = give_credits(db, client)
     approved = approve(db, client, session)
     assert row(db, "sessions", session["id"])["credit_lot_id"] == paying
-    assert approved["credits_balance_after"] == 0
+    assert approved["beside"]["credits_balance_after"] == 0
 
 
 def test_an_overdrawn_lot_of_old_times_neither_pays_nor_stops_another_from_paying(
@@ -251,7 +252,7 @@ def test_approving_again_gives_the_same_answer_and_takes_nothing(
 
     second = approve(db, client, session)
 
-    assert second == {**first, "already_approved": True}
+    assert second == {**first, "beside": {**first["beside"], "already_approved": True}}
     assert contents(db) == before
 
 
@@ -264,7 +265,7 @@ def test_a_moment_of_approval_that_is_left_over_from_before_pays_for_nothing(
 
     approved = approve(db, client, session)
 
-    assert (approved["status"], approved["already_approved"]) == ("scheduled", False)
+    assert (approved["status"], approved["beside"]["already_approved"]) == ("scheduled", False)
     assert balances(db, client) == [0]
 
 
@@ -275,7 +276,7 @@ def test_approving_again_after_the_last_credit_is_gone_is_no_refusal(
     session = propose(db, therapist, client)
     approve(db, client, session)
 
-    assert approve(db, client, session)["credits_balance_after"] == 0
+    assert approve(db, client, session)["beside"]["credits_balance_after"] == 0
 
 
 def test_approving_again_after_the_time_to_answer_is_no_refusal(
@@ -286,7 +287,7 @@ def test_approving_again_after_the_time_to_answer_is_no_refusal(
     approve(db, client, session)
     change(db, "sessions", session["id"], approval_expires_at="yesterday")
 
-    assert approve(db, client, session)["already_approved"] is True
+    assert approve(db, client, session)["beside"]["already_approved"] is True
 
 
 def test_approving_an_instant_session_again_does_not_restart_its_clock(
@@ -301,7 +302,7 @@ def test_approving_an_instant_session_again_does_not_restart_its_clock(
     again = approve(db, client, session)
 
     assert again["start_time"] == begun
-    assert again["message"] == "Session approved! You can join immediately."
+    assert again["beside"]["message"] == "Session approved! You can join immediately."
 
 
 @pytest.mark.parametrize("status", ["confirmed", "in_progress", "completed", "no_show"])
@@ -316,8 +317,8 @@ def test_approving_again_later_in_the_sessions_life_takes_nothing(
 
     again = approve(db, client, session)
 
-    assert (again["status"], again["already_approved"]) == (status, True)
-    assert (again["room"] is None) == (status in ("completed", "no_show"))
+    assert (again["status"], again["beside"]["already_approved"]) == (status, True)
+    assert (again["beside"]["room"] is None) == (status in ("completed", "no_show"))
     assert contents(db) == before
 
 
@@ -664,7 +665,10 @@ def test_the_answer_says_when_few_credits_are_left(
 
     approved = approve(db, client, propose(db, therapist, client))
 
-    assert (approved["credits_balance_after"], approved["credits_low"]) == (left, is_low)
+    assert (approved["beside"]["credits_balance_after"], approved["beside"]["credits_low"]) == (
+        left,
+        is_low,
+    )
 
 
 def test_the_published_columns_are_there_with_their_types(
@@ -736,7 +740,7 @@ def test_approving_an_instant_session_confirms_it_and_restarts_its_clock(
     approved = approve(db, client, session)
 
     assert (approved["status"], approved["is_instant"]) == ("confirmed", True)
-    assert approved["message"] == "Session approved! You can join immediately."
+    assert approved["beside"]["message"] == "Session approved! You can join immediately."
     assert approved["start_time"] == now
     assert approved["end_time"] == now + timedelta(minutes=45)
     assert (approved["scheduled_date"], approved["scheduled_time"]) == shown_in(time_zone, now)
@@ -759,7 +763,7 @@ def test_the_answer_says_what_the_room_must_be(
 
     start: datetime = approved["start_time"]
     assert approved["join_opens_at"] == start - timedelta(minutes=7)
-    assert approved["room"] == {
+    assert approved["beside"]["room"] == {
         "name": f"s-{session['id'].hex}",
         "opens_at": int((start - timedelta(minutes=7)).timestamp()),
         "closes_at": int((start + timedelta(minutes=50)).timestamp()),
@@ -780,7 +784,7 @@ def test_a_session_that_is_over_needs_no_room(
     approve(db, client, session)
     change(db, "sessions", session["id"], **columns)
 
-    assert approve(db, client, session)["room"] is None
+    assert approve(db, client, session)["beside"]["room"] is None
 
 
 URLS = ("session_url", "daily_room_url")

@@ -56,6 +56,11 @@ def cancel(db: Connection, person: Person, session: Row, **arguments: Any) -> Ro
     return cancelled
 
 
+def paying_until(cancelled: Row) -> datetime:
+    """Return when the credit that came back stops paying."""
+    return datetime.fromisoformat(cancelled["beside"]["refund_expires_at"])
+
+
 # While it waits.
 
 
@@ -68,7 +73,10 @@ def test_a_therapist_withdraws_a_proposal_that_still_waits(
 
     assert (withdrawn["status"], withdrawn["cancellation_reason"]) == ("cancelled", "withdrawn")
     assert (withdrawn["cancelled_by"], withdrawn["cancelled_at"]) == (str(therapist.id), now)
-    assert (withdrawn["refunded"], withdrawn["message"]) == (False, "Session withdrawn.")
+    assert (withdrawn["beside"]["refunded"], withdrawn["beside"]["message"]) == (
+        False,
+        "Session withdrawn.",
+    )
     assert row(db, "user_credits", lot)["credits_balance"] == 3
     latest = events(db, session)[-1]
     assert (latest["actor_id"], latest["reason"]) == (therapist.id, "Wrong day")
@@ -129,9 +137,12 @@ def test_the_credit_goes_back_to_the_lot_that_paid(
     assert cancelled["status"] == "cancelled"
     assert cancelled["cancellation_reason"] == "cancelled_by_client"
     assert (cancelled["cancelled_by"], cancelled["cancelled_at"]) == (str(client.id), now)
-    assert (cancelled["refunded"], cancelled["refund_expires_at"]) == (True, None)
-    assert cancelled["message"] == "Session cancelled. The credit was refunded."
-    assert cancelled["credits_balance_after"] == 4
+    assert (cancelled["beside"]["refunded"], cancelled["beside"]["refund_expires_at"]) == (
+        True,
+        None,
+    )
+    assert cancelled["beside"]["message"] == "Session cancelled. The credit was refunded."
+    assert cancelled["beside"]["credits_balance_after"] == 4
     assert row(db, "user_credits", lot)["credits_balance"] == 3
     assert row(db, "user_credits", sooner)["credits_balance"] == 1
     entry = ledger(db, client)[-1]
@@ -163,10 +174,10 @@ def test_the_free_window_closes_at_its_very_edge(
 
     cancelled = cancel(db, client, session)
 
-    assert (cancelled["refunded"], preview["refundable"]) == (refunded, refunded)
+    assert (cancelled["beside"]["refunded"], preview["refundable"]) == (refunded, refunded)
     assert balances(db, client) == [3 if refunded else 2]
-    assert cancelled["credits_balance_after"] == (3 if refunded else 2)
-    assert cancelled["message"].endswith("refunded.") == refunded
+    assert cancelled["beside"]["credits_balance_after"] == (3 if refunded else 2)
+    assert cancelled["beside"]["message"].endswith("refunded.") == refunded
 
 
 def test_a_late_cancellation_by_the_client_keeps_the_credit_spent(
@@ -176,8 +187,8 @@ def test_a_late_cancellation_by_the_client_keeps_the_credit_spent(
 
     cancelled = cancel(db, client, session)
 
-    assert (cancelled["status"], cancelled["refunded"]) == ("cancelled", False)
-    assert cancelled["message"] == "Session cancelled."
+    assert (cancelled["status"], cancelled["beside"]["refunded"]) == ("cancelled", False)
+    assert cancelled["beside"]["message"] == "Session cancelled."
     assert [entry["kind"] for entry in ledger(db, client)] == ["external", "approval"]
 
 
@@ -195,7 +206,7 @@ def test_a_therapist_who_cancels_always_gives_the_credit_back(
     cancelled = cancel(db, therapist, session)
 
     assert cancelled["cancellation_reason"] == "cancelled_by_therapist"
-    assert cancelled["refunded"] is True
+    assert cancelled["beside"]["refunded"] is True
     assert balances(db, client) == [3]
     assert ledger(db, client)[-1]["actor_id"] == therapist.id
 
@@ -203,7 +214,7 @@ def test_a_therapist_who_cancels_always_gives_the_credit_back(
 def test_a_therapist_does_not_learn_the_clients_balance(
     db: Connection, therapist: Person, session: Row
 ) -> None:
-    assert cancel(db, therapist, session)["credits_balance_after"] is None
+    assert "credits_balance_after" not in cancel(db, therapist, session)["beside"]
 
 
 def test_a_confirmed_instant_session_can_be_cancelled_too(
@@ -241,7 +252,7 @@ def test_a_refund_stays_one_when_its_lot_is_gone(
 
     again = cancel(db, client, session)
 
-    assert (again["refunded"], again["refund_expires_at"]) == (True, None)
+    assert (again["beside"]["refunded"], again["beside"]["refund_expires_at"]) == (True, None)
 
 
 def test_what_the_one_has_cancelled_the_other_cannot_cancel(
@@ -297,7 +308,7 @@ def test_a_session_whose_time_has_passed_cannot_be_cancelled(
         cancel(db, therapist, session)
 
     change(db, "sessions", session["id"], end_time=now + timedelta(microseconds=1))
-    assert cancel(db, therapist, session)["refunded"] is True
+    assert cancel(db, therapist, session)["beside"]["refunded"] is True
 
 
 def test_a_session_of_the_old_code_is_cancelled_without_a_refund(
@@ -311,7 +322,7 @@ def test_a_session_of_the_old_code_is_cancelled_without_a_refund(
 
     cancelled = cancel(db, therapist, session)
 
-    assert (cancelled["status"], cancelled["refunded"]) == ("cancelled", False)
+    assert (cancelled["status"], cancelled["beside"]["refunded"]) == ("cancelled", False)
     assert row(db, "user_credits", lot)["credits_balance"] == 3
 
 
@@ -326,7 +337,7 @@ def test_a_session_that_was_only_marked_as_paid_refunds_nothing(
     [preview] = call(db, therapist, "preview_cancellation", p_session_id=session["id"])
 
     assert preview["refundable"] is False
-    assert cancel(db, therapist, session)["refunded"] is False
+    assert cancel(db, therapist, session)["beside"]["refunded"] is False
     assert balances(db, client) == [3]
 
 
@@ -353,7 +364,7 @@ def test_a_reason_left_over_from_before_does_not_stop_a_live_session_from_being_
 
     cancelled = cancel(db, client, session)
 
-    assert (cancelled["status"], cancelled["refunded"]) == ("cancelled", True)
+    assert (cancelled["status"], cancelled["beside"]["refunded"]) == ("cancelled", True)
     assert cancelled["cancellation_reason"] == "cancelled_by_client"
 
 
@@ -383,9 +394,9 @@ def test_a_credit_of_an_expired_lot_gets_grace_and_the_rest_of_the_lot_is_writte
 
     cancelled = cancel(db, client, session)
 
-    assert cancelled["refunded"] is True
-    assert cancelled["refund_expires_at"] == now + timedelta(days=14)
-    assert cancelled["credits_balance_after"] == 1
+    assert cancelled["beside"]["refunded"] is True
+    assert paying_until(cancelled) == now + timedelta(days=14)
+    assert cancelled["beside"]["credits_balance_after"] == 1
     stored = row(db, "user_credits", lot)
     assert (stored["credits_balance"], stored["credits_expired"]) == (1, 2)
     assert stored["expires_at"] == now + timedelta(days=14)
@@ -414,7 +425,7 @@ def test_a_credit_of_a_lot_that_has_not_expired_keeps_its_expiry(
     expires_at = now + timedelta(microseconds=1)
     change(db, "user_credits", lot, expires_at=expires_at)
 
-    assert cancel(db, client, session)["refund_expires_at"] == expires_at
+    assert paying_until(cancel(db, client, session)) == expires_at
     assert row(db, "user_credits", lot)["credits_balance"] == 3
 
 
@@ -427,7 +438,7 @@ def test_the_grace_of_one_refund_serves_the_next_one_too(
     cancel(db, therapist, session)
     cancelled = cancel(db, therapist, second)
 
-    assert cancelled["refund_expires_at"] == now + timedelta(days=30)
+    assert paying_until(cancelled) == now + timedelta(days=30)
     assert row(db, "user_credits", lot)["credits_balance"] == 2
 
 
@@ -454,7 +465,10 @@ def test_a_refund_does_not_switch_on_a_lot_that_was_switched_off_with_credits_in
 
     stored = row(db, "user_credits", lot)
     assert (stored["credits_balance"], stored["status"]) == (left + 1, "suspended")
-    assert (cancelled["refunded"], cancelled["credits_balance_after"]) == (True, 0)
+    assert (cancelled["beside"]["refunded"], cancelled["beside"]["credits_balance_after"]) == (
+        True,
+        0,
+    )
 
 
 def test_the_credit_of_a_deleted_lot_comes_back_in_a_new_one_with_grace(
@@ -464,9 +478,9 @@ def test_the_credit_of_a_deleted_lot_comes_back_in_a_new_one_with_grace(
 
     cancelled = cancel(db, client, session)
 
-    assert cancelled["refunded"] is True
-    assert cancelled["refund_expires_at"] == now + timedelta(days=30)
-    assert cancelled["credits_balance_after"] == 1
+    assert cancelled["beside"]["refunded"] is True
+    assert paying_until(cancelled) == now + timedelta(days=30)
+    assert cancelled["beside"]["credits_balance_after"] == 1
     [stored] = db.execute(
         "select * from public.user_credits where user_id = %s", (client.id,)
     ).fetchall()
@@ -484,7 +498,10 @@ def test_where_a_client_can_have_only_one_lot_the_credit_goes_into_the_one_there
 
     cancelled = cancel(db, client, session)
 
-    assert (cancelled["refunded"], cancelled["credits_balance_after"]) == (True, 6)
+    assert (cancelled["beside"]["refunded"], cancelled["beside"]["credits_balance_after"]) == (
+        True,
+        6,
+    )
     assert row(db, "user_credits", replacement)["credits_balance"] == 6
 
 
@@ -518,7 +535,7 @@ def test_a_reason_has_at_most_1000_characters_and_a_refused_one_refunds_nothing(
 
     assert refusal.details == {"reason": "must be at most 1000 characters"}
     assert balances(db, client) == [2]
-    assert cancel(db, client, session, p_reason="x" * 1000)["refunded"] is True
+    assert cancel(db, client, session, p_reason="x" * 1000)["beside"]["refunded"] is True
 
 
 def test_who_cannot_sign_in_cannot_cancel(
@@ -549,5 +566,5 @@ def test_a_refund_waits_for_the_lot_that_somebody_deletes_and_goes_into_another(
         )
 
         [cancelled] = answer.result()
-        assert cancelled["refunded"]
+        assert cancelled["beside"]["refunded"]
         assert balances(db, client) == [1]

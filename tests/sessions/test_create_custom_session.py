@@ -19,6 +19,7 @@ from tests.actors import (
     configure,
     events,
     forget_kind,
+    free_slot,
     give_credits,
     propose,
     row,
@@ -41,7 +42,7 @@ def test_a_proposal_waits_for_the_client_and_costs_nothing(
     assert (session["created_by"], session["created_at"]) == (therapist.id, now)
     assert session["start_time"] == now + timedelta(hours=5)
     assert session["approved_at"] is None
-    assert session["message"] == "Session proposed. Waiting for the client's approval."
+    assert session["beside"]["message"] == "Session proposed. Waiting for the client's approval."
     assert balances(db, client) == [2]
     [event] = events(db, session)
     assert (event["from_status"], event["to_status"]) == (None, "pending_approval")
@@ -136,7 +137,7 @@ def test_the_room_of_an_instant_proposal_lasts_for_an_approval_at_the_last_momen
 ) -> None:
     session = propose(db, therapist, client, p_is_instant=True, p_duration_minutes=45)
 
-    assert session["room"] == {
+    assert session["beside"]["room"] == {
         "name": f"s-{session['id'].hex}",
         "opens_at": None,
         "closes_at": int((session["approval_expires_at"] + timedelta(minutes=45)).timestamp()),
@@ -147,7 +148,7 @@ def test_the_room_of_an_instant_proposal_lasts_for_an_approval_at_the_last_momen
 def test_a_scheduled_proposal_has_no_room_yet(
     db: Connection, therapist: Person, client: Person
 ) -> None:
-    assert propose(db, therapist, client)["room"] is None
+    assert propose(db, therapist, client)["beside"]["room"] is None
 
 
 # Local time.
@@ -235,7 +236,7 @@ def test_a_local_time_that_autumn_repeats_takes_the_first_and_says_so(
     )
 
     assert session["start_time"] == datetime(2030, 10, 27, 0, 30, tzinfo=UTC)
-    assert session["message"].endswith(
+    assert session["beside"]["message"].endswith(
         "That time occurs twice on that day; the first one was taken."
     )
 
@@ -325,7 +326,7 @@ def test_a_therapist_who_is_a_client_as_well_has_no_sessions_with_themselves(
             therapist,
             "check_availability",
             p_patient_id=therapist.id,
-            p_start_time="tomorrow 10:00+00",
+            p_start_time=free_slot(db),
         )
 
 
@@ -356,6 +357,9 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"p_start_time": "infinity"}, "start_time"),
     ({"p_start_time": "-infinity"}, "start_time"),
     ({"p_start_time": "2300-01-01 10:00+00"}, "start_time"),
+    ({"p_start_time": "2030-01-01T10:00:00"}, "start_time"),
+    ({"p_start_time": "tomorrow 10:00+00"}, "start_time"),
+    ({"p_start_time": "today", "p_session_date": "2030-01-01"}, "start_time session_time"),
     ({"p_session_date": "2030-01-01"}, "start_time session_time"),
     ({"p_session_time": "10:00"}, "start_time session_date"),
     ({"p_start_time": None, "p_session_date": "2030-01-01"}, "session_time"),
@@ -380,6 +384,17 @@ def test_a_wrong_field_is_named(
     assert refusal.message == "The proposal is not valid"
     assert set(refusal.details) == set(fields.split())
     assert all(text.startswith("must ") for text in refusal.details.values())
+
+
+def test_a_start_without_an_offset_is_told_what_is_missing(
+    db: Connection, therapist: Person, client: Person, refused: Refused
+) -> None:
+    for start in ("2030-01-01T10:00:00", "infinity"):
+        with refused(400, "VALIDATION_ERROR") as refusal:
+            propose(db, therapist, client, p_start_time=start)
+        assert refusal.details == {
+            "start_time": "must be in ISO 8601 with an offset, such as 2030-01-31T10:00:00+01:00"
+        }
 
 
 @pytest.mark.parametrize(
@@ -522,7 +537,7 @@ def test_the_same_proposal_under_the_same_key_is_made_once(
 ) -> None:
     proposal = {"p_is_instant": is_instant, "p_notes": "x", "p_request_key": "k-1"}
     if not is_instant:
-        proposal["p_start_time"] = "tomorrow 10:00+00"
+        proposal["p_start_time"] = free_slot(db)
 
     first = propose(db, therapist, client, **proposal)
     second = propose(db, therapist, client, **proposal)
@@ -623,7 +638,7 @@ def test_a_retry_that_arrives_after_the_approval_shows_the_approved_session(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
-    for arguments in ({"p_is_instant": True}, {"p_start_time": "tomorrow 10:00+00"}):
+    for arguments in ({"p_is_instant": True}, {"p_start_time": free_slot(db)}):
         session = propose(db, therapist, client, p_request_key=f"k-{arguments}", **arguments)
         give_credits(db, client)
         approved = approve(db, client, session)

@@ -40,7 +40,10 @@ def test_a_declined_proposal_is_cancelled_and_costs_nothing(
 
     assert (declined["status"], declined["cancellation_reason"]) == ("cancelled", "declined")
     assert (declined["cancelled_by"], declined["cancelled_at"]) == (str(client.id), now)
-    assert (declined["refunded"], declined["message"]) == (False, "Session declined.")
+    assert (declined["beside"]["refunded"], declined["beside"]["message"]) == (
+        False,
+        "Session declined.",
+    )
     assert balances(db, client) == [2]
     assert len(ledger(db, client)) == entries
     latest = events(db, session)[-1]
@@ -75,7 +78,7 @@ def test_a_declined_instant_proposal_leaves_its_room_to_be_removed(
     for is_instant in (True, False):
         session = propose(db, therapist, client, p_is_instant=is_instant)
         [declined] = call(db, client, DECLINE, p_session_id=session["id"])
-        rooms[is_instant] = declined["room"] and declined["room"]["name"] == (
+        rooms[is_instant] = declined["beside"]["room"] and declined["beside"]["room"]["name"] == (
             f"s-{session['id'].hex}"
         )
 

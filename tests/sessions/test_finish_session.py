@@ -57,8 +57,8 @@ def test_the_therapist_says_how_a_session_ended(
 ) -> None:
     finished = finish(db, therapist, session, p_outcome=outcome)
 
-    assert (finished["status"], finished["message"]) == (outcome, "Session finished.")
-    assert finished["room"] == {"name": f"s-{session['id'].hex}"}
+    assert (finished["status"], finished["beside"]["message"]) == (outcome, "Session finished.")
+    assert finished["beside"]["room"] == {"name": f"s-{session['id'].hex}"}
     latest = events(db, session)[-1]
     assert (latest["from_status"], latest["to_status"]) == ("in_progress", outcome)
     assert latest["actor_id"] == therapist.id
@@ -153,6 +153,76 @@ def test_any_other_outcome_is_refused(
 
     assert refusal.message == "The outcome is not valid"
     assert refusal.details == {"outcome": "must be completed or no_show"}
+
+
+@pytest.mark.parametrize("who", [None, "client", "therapist"])
+def test_of_a_no_show_the_therapist_may_say_who_did_not_come(
+    db: Connection, therapist: Person, session: Row, who: str | None
+) -> None:
+    finished = finish(db, therapist, session, p_outcome="no_show", p_no_show_by=who)
+
+    assert (finished["status"], finished["no_show_by"]) == ("no_show", who or "client")
+    before = contents(db)
+    assert finish(db, therapist, session, p_outcome="no_show", p_no_show_by=who) == finished
+    assert contents(db) == before
+
+
+def test_who_did_not_come_is_not_said_twice_in_different_words(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    finish(db, therapist, session, p_outcome="no_show", p_no_show_by="therapist")
+
+    with refused(409, "SESSION_NOT_FINISHABLE") as refusal:
+        finish(db, therapist, session, p_outcome="no_show")
+
+    assert refusal.details == {"status": "no_show"}
+
+
+def test_a_session_that_took_place_after_all_was_missed_by_nobody(
+    db: Connection, therapist: Person, session: Row, now: datetime
+) -> None:
+    change(
+        db,
+        "sessions",
+        session["id"],
+        status="scheduled",
+        start_time=now - timedelta(hours=2),
+        end_time=now - timedelta(hours=1),
+    )
+    call_as(db, "service_role", None, "sweep_sessions")
+    change(db, "sessions", session["id"], no_show_by="both")
+
+    finished = finish(db, therapist, session, p_outcome="completed")
+
+    assert (finished["status"], finished["no_show_by"]) == ("completed", None)
+
+
+@pytest.mark.parametrize("who", ["both", "Client", "", "nobody"])
+def test_nobody_else_can_be_said_not_to_have_come(
+    db: Connection, therapist: Person, session: Row, refused: Refused, who: str
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        finish(db, therapist, session, p_outcome="no_show", p_no_show_by=who)
+
+    assert refusal.details == {"no_show_by": "must be client or therapist"}
+
+
+def test_where_both_came_nobody_stayed_away(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        finish(db, therapist, session, p_outcome="completed", p_no_show_by="client")
+
+    assert refusal.details == {"no_show_by": "must be left out of completed"}
+
+
+def test_both_fields_that_are_wrong_are_named(
+    db: Connection, therapist: Person, session: Row, refused: Refused
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        finish(db, therapist, session, p_outcome="over", p_no_show_by="me")
+
+    assert refusal.details.keys() == {"outcome", "no_show_by"}
 
 
 def test_only_its_therapist_finishes_a_session_and_nobody_else_learns_of_it(

@@ -38,19 +38,20 @@ def test_its_two_people_see_a_session_with_its_events_oldest_first(
         assert found["id"] == session["id"]
         steps = [
             (event["from_status"], event["to_status"], event["actor_id"], event["reason"])
-            for event in found["events"]
+            for event in found["beside"]["events"]
         ]
         assert steps == [
             (None, "pending_approval", str(therapist.id), None),
             ("pending_approval", "scheduled", str(client.id), None),
             ("scheduled", "cancelled", str(therapist.id), "A strike"),
         ]
-        assert all(event["created_at"] for event in found["events"])
-        assert [event["kind"] for event in found["events"]] == ["proposed", "approved", "cancelled"]
-        for event in found["events"]:
+        events = found["beside"]["events"]
+        assert all(event["created_at"] for event in events)
+        assert [event["kind"] for event in events] == ["proposed", "approved", "cancelled"]
+        for event in events:
             assert datetime.fromisoformat(event["to_start"]) == session["start_time"]
             assert "private_reason" not in event
-        assert found["events"][0]["from_start"] is None
+        assert events[0]["from_start"] is None
 
 
 def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
@@ -67,7 +68,7 @@ def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
 
     [found] = call(db, client, GET, p_session_id=session["id"])
 
-    assert [event["reason"] for event in found["events"]] == [None, "first", "second"]
+    assert [event["reason"] for event in found["beside"]["events"]] == [None, "first", "second"]
 
 
 def test_it_has_the_same_shape_as_in_a_list(
@@ -78,7 +79,7 @@ def test_it_has_the_same_shape_as_in_a_list(
     [found] = call(db, client, GET, p_session_id=session["id"])
     [listed] = call(db, client, "list_sessions")
 
-    assert found.pop("events")
+    assert (found.pop("beside").keys(), listed.pop("beside").keys()) == ({"events"}, {"has_more"})
     assert found == listed
 
 
@@ -92,7 +93,7 @@ def test_a_session_from_before_the_install_has_no_events(
 
     [found] = call(db, client, GET, p_session_id=session["id"])
 
-    assert found["events"] == []
+    assert found["beside"]["events"] == []
 
 
 def test_looking_changes_nothing(db: Connection, therapist: Person, client: Person) -> None:

@@ -650,7 +650,7 @@ def test_nothing_of_the_same_name_elsewhere_on_the_search_path_is_used(
         call(db, client, function)
 
     db.execute("set local search_path = public")
-    assert cancelled["refunded"] is True
+    assert cancelled["beside"]["refunded"] is True
     assert balances(db, client) == [2]
     assert [entry["kind"] for entry in ledger(db, client)] == [
         "external",

@@ -1,6 +1,8 @@
 """What waits for an answer: the caller's own, newest first, nothing that has expired."""
 
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
@@ -100,3 +102,90 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
             call_as(db, role, None, PENDING)
     with pytest.raises(psycopg.errors.InsufficientPrivilege), db.transaction():
         call_as(db, "anon", client, PENDING)
+
+
+# Page by page.
+
+
+def pages(db: Connection, client: Person, limit: int) -> list[list[UUID]]:
+    """Return the ids of every page, as a frontend asks for them."""
+    found: list[list[UUID]] = []
+    arguments: dict[str, Any] = {"p_limit": limit}
+    while True:
+        page = call(db, client, PENDING, **arguments)
+        found.append([row["id"] for row in page])
+        assert len({row["beside"]["has_more"] for row in page}) == 1
+        if not page[-1]["beside"]["has_more"]:
+            return found
+        arguments["p_before"] = page[-1]["id"]
+
+
+@pytest.mark.parametrize("clock", ["one moment", "each its own", "none"])
+def test_pages_together_are_the_whole_list(
+    db: Connection, therapist: Person, client: Person, now: datetime, clock: str
+) -> None:
+    db.execute("alter table public.sessions alter created_at drop not null")
+    sessions = [propose(db, therapist, client) for _ in range(5)]
+    for age, session in enumerate(sessions):
+        at = {"one moment": now, "each its own": now - timedelta(minutes=age), "none": None}[clock]
+        change(db, "sessions", session["id"], created_at=at)
+    whole = [row["id"] for row in call(db, client, PENDING)]
+    assert len(whole) == 5
+
+    for limit, lengths in ((1, [1] * 5), (2, [2, 2, 1]), (4, [4, 1]), (5, [5]), (100, [5])):
+        found = pages(db, client, limit)
+        assert [len(page) for page in found] == lengths
+        assert [session_id for page in found for session_id in page] == whole
+
+
+def test_a_page_goes_on_after_a_session_that_was_answered_meanwhile(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    for _ in range(3):
+        propose(db, therapist, client)
+    first, second, third = (row["id"] for row in call(db, client, PENDING))
+    call(db, client, "decline_session", p_session_id=second)
+
+    assert [row["id"] for row in call(db, client, PENDING, p_before=second)] == [third]
+    assert [row["id"] for row in call(db, client, PENDING, p_before=first)] == [third]
+
+
+def test_without_a_limit_fifty_are_listed(
+    db: Connection, therapist: Person, client: Person
+) -> None:
+    for _ in range(51):
+        propose(db, therapist, client, p_is_instant=True)
+
+    listed = call(db, client, PENDING)
+
+    assert (len(listed), listed[0]["beside"]) == (50, {"has_more": True})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"p_limit": 0}, "limit"),
+        ({"p_limit": 101}, "limit"),
+        ({"p_limit": None}, "limit"),
+        ({"p_before": uuid4()}, "before"),
+    ],
+)
+def test_a_page_that_makes_no_sense_is_refused(
+    db: Connection, client: Person, refused: Refused, arguments: dict[str, Any], field: str
+) -> None:
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        call(db, client, PENDING, **arguments)
+
+    assert refusal.message == "The filter is not valid"
+    assert refusal.details.keys() == {field}
+
+
+def test_a_page_cannot_begin_after_a_session_of_somebody_else(
+    db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
+) -> None:
+    session = propose(db, therapist, stranger)
+
+    with refused(400, "VALIDATION_ERROR") as refusal:
+        call(db, client, PENDING, p_before=session["id"])
+
+    assert refusal.details == {"before": "must be the id of one of your sessions"}

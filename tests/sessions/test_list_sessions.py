@@ -248,3 +248,21 @@ def test_what_an_older_session_never_said_is_told_in_the_shape_of_all(
 
     assert (listed["is_instant"], listed["requires_approval"]) == (False, False)
     assert (listed["duration_minutes"], listed["session_url"]) == (45, "https://example.org/x")
+
+
+@pytest.mark.parametrize("upcoming", [False, True])
+def test_every_page_says_whether_there_are_more(
+    db: Connection, therapist: Person, client: Person, upcoming: bool
+) -> None:
+    for _ in range(3):
+        propose(db, therapist, client)
+
+    def told(**arguments: Any) -> list[bool]:
+        rows = call(db, client, "list_sessions", p_upcoming=upcoming, **arguments)
+        return [row["beside"]["has_more"] for row in rows]
+
+    assert told() == [False] * 3
+    assert told(p_limit=3) == [False] * 3
+    assert told(p_limit=2) == [True] * 2
+    last = call(db, client, "list_sessions", p_upcoming=upcoming, p_limit=2)[-1]["id"]
+    assert told(p_limit=2, p_before=last) == [False]

@@ -142,7 +142,7 @@ def test_the_preview_and_the_cancellation_agree_at_every_instant(
     try:
         with db.transaction():
             [cancelled] = call(db, person, "cancel_session", p_session_id=session["id"])
-            refunded = cancelled["refunded"]
+            refunded = cancelled["beside"]["refunded"]
     except psycopg.Error as error:
         assert error.sqlstate == "PT409"  # noqa: PT017 - a refusal is an answer here
         refunded = False

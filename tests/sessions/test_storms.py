@@ -125,7 +125,7 @@ def test_sixty_four_threads_approving_one_session_take_one_credit_and_get_equal_
     answers = storm(own_database, [approving(client, session)] * 64)
 
     assert tally(answers) == {"ok": 64}
-    assert Counter(answer.pop("already_approved") for answer in answers) == {
+    assert Counter(answer["beside"].pop("already_approved") for answer in answers) == {
         False: 1,
         True: 63,
     }
@@ -168,7 +168,9 @@ def test_as_many_approvals_succeed_as_there_are_credits_however_they_are_spread(
 
     assert tally(answers) == {"ok": 12, "INSUFFICIENT_CREDITS": 28}
     assert balances(owner, client) == [0] * len(lots)
-    left = [answer["credits_balance_after"] for answer in answers if isinstance(answer, dict)]
+    left = [
+        answer["beside"]["credits_balance_after"] for answer in answers if isinstance(answer, dict)
+    ]
     assert sorted(left) == list(range(12))
     assert_every_credit_is_accounted_for(owner)
 
@@ -302,7 +304,7 @@ def test_a_second_approval_waits_for_the_first_and_answers_the_same(race: Race) 
 
     second = race.overtaken(approving(race.client, session))
 
-    assert second == {**first, "already_approved": True}
+    assert second == {**first, "beside": {**first["beside"], "already_approved": True}}
     assert balances(race.owner, race.client) == [1]
 
 
@@ -314,7 +316,7 @@ def test_a_second_approval_pays_itself_when_the_first_one_fails(race: Race) -> N
     second = race.overtaken(approving(race.client, session), commits=False)
 
     assert isinstance(second, dict)
-    assert second["already_approved"] is False
+    assert second["beside"]["already_approved"] is False
     assert balances(race.owner, race.client) == [1]
 
 
@@ -379,7 +381,10 @@ def test_a_withdrawal_that_comes_after_the_approval_is_a_cancellation_with_refun
     second = race.overtaken(ending(race.therapist, "cancel_session", session))
 
     assert isinstance(second, dict)
-    assert (second["cancellation_reason"], second["refunded"]) == ("cancelled_by_therapist", True)
+    assert (second["cancellation_reason"], second["beside"]["refunded"]) == (
+        "cancelled_by_therapist",
+        True,
+    )
     assert balances(race.owner, race.client) == [1]
 
 

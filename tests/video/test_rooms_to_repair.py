@@ -37,7 +37,8 @@ def room_of(session_id: UUID) -> str:
 def room_for(db: Connection, session: Row) -> dict[str, Any]:
     """Return the room that a session needs."""
     [outcome] = db.execute(
-        "select o.room from session_approval.session_outcomes o where o.id = %s", (session["id"],)
+        "select a.beside -> 'room' as room from session_approval.session_answers a where a.id = %s",
+        (session["id"],),
     ).fetchall()
     room: dict[str, Any] = outcome["room"]
     return room

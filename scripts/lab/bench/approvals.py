@@ -91,7 +91,7 @@ where s.id = :found;
 select o.*, (
   select sum(l.credits_balance) from by_hand.spendable_lots l where l.user_id = o.user_id
 )
-from by_hand.session_outcomes o
+from by_hand.session_answers o
 where o.id = :found;
 commit;
 """  # noqa: S608 - no part of it comes from outside
@@ -219,7 +219,7 @@ def _prepare(server: EmbeddedPostgres) -> str:
         db.execute("create table by_hand.sessions (like public.sessions including all)")
         db.execute("create table by_hand.user_credits (like public.user_credits including all)")
         db.execute("insert into by_hand.user_credits select * from public.user_credits")
-        for view in ("spendable_lots", "session_details", "session_outcomes"):
+        for view in ("spendable_lots", "session_details", "session_answers"):
             _copy_view(db, view)
     return address
 

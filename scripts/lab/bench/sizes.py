@@ -31,7 +31,8 @@ ASKED = {
     "upcoming list": ("client", "select * from public.list_sessions(p_upcoming => true)"),
     "calendar, a free time": (
         "therapist",
-        "select * from public.check_availability('{hour}'::timestamptz + interval '30 minutes')",
+        "select * from public.check_availability(("
+        "'{hour}'::timestamptz + interval '30 minutes')::text)",
     ),
     "calendar, a taken time": ("therapist", "select * from public.check_availability('{hour}')"),
     "join": ("therapist", "select * from public.join_session('{session}')"),

@@ -21,6 +21,7 @@ _AGAIN = "make apply DATABASE_URL=... puts it back"
 _MATTERS = {
     "function": "every rule lives in these functions",
     "view": "every function answers with the rows of these views",
+    "type": "the entry points answer with rows of these types",
     "constraint": "it is the last line of defence when all else fails",
     "index": "without it the functions read whole tables",
     "trigger": "without it a write leaves no ledger, no events and no guarded status",

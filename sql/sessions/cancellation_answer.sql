@@ -1,0 +1,21 @@
+-- The answer of preview_cancellation.
+
+do $$
+begin
+  if to_regtype('public.cancellation_answer') is null then
+    create type public.cancellation_answer as (
+      refundable boolean,
+      free_until timestamptz,
+      reason text
+    );
+  end if;
+end
+$$;
+
+revoke all on type public.cancellation_answer from public, anon, authenticated, service_role;
+
+comment on type public.cancellation_answer is 'What cancelling a session now would mean for its credit.';
+comment on column public.cancellation_answer.refundable is 'Whether the credit would go back.';
+comment on column public.cancellation_answer.free_until is
+  'Until when it would, for the client; null where the time does not matter.';
+comment on column public.cancellation_answer.reason is 'Why, in a sentence.';

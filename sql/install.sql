@@ -40,6 +40,7 @@
 \ir install/schedule_sweep.sql
 
 \ir install/lock_application_tables.sql
+\ir base/triggers.sql
 \ir sessions/triggers.sql
 \ir credits/triggers.sql
 \ir calendar/triggers.sql

@@ -2,3 +2,4 @@
 
 \ir refuse.sql
 \ir acting_role.sql
+\ir application_search_path.sql

@@ -1,9 +1,10 @@
 -- The whole database on one screen: what holds data first, then what reads it, then what guards it.
 -- psql -X -1 -v ON_ERROR_STOP=1 -f sql/install.sql    (safe to run again: the second run changes nothing)
 
+\ir install/timeouts.sql
 \ir install/our_columns.sql
 \ir install/our_indexes.sql
-\ir install/our_entry_points.sql
+\ir install/our_public_objects.sql
 \ir install/preconditions.sql
 \ir migrations/0001_schema.sql
 \ir install/drop_replaceable_objects.sql
@@ -24,7 +25,7 @@
 \ir migrations/0013_installs.sql
 
 \ir install/version.sql
-\ir install/entry_points.sql
+\ir install/public_objects.sql
 \ir install/object_digests.sql
 \ir uninstall/restored_status_check.sql
 \ir uninstall/uninstall_plan.sql

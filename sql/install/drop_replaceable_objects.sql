@@ -50,9 +50,9 @@ $$;
 -- at the end, by name, because the parameters may have changed (sql/install/restore_grants.sql).
 do $$
 declare
-  v_entry_points constant oid[] := array(select e.oid from pg_temp.our_entry_points e);
-  v_types constant oid[] := array(
-    select distinct e.answer_type from pg_temp.our_entry_points e where e.answer_type is not null
+  -- Taken down first: a type is known by the functions that return it.
+  v_public constant jsonb := (
+    select coalesce(jsonb_agg(to_jsonb(o)), '[]') from pg_temp.our_public_objects o
   );
   v_what text;
   v_dropped boolean;
@@ -62,10 +62,10 @@ begin
     coalesce(
       (
         select jsonb_agg(jsonb_build_array(f.proname, a.grantee::regrole::text))
-        from pg_catalog.pg_proc f
+        from pg_temp.our_public_objects o
+        join pg_catalog.pg_proc f on f.oid = o.oid and o.kind = 'function'
         cross join lateral aclexplode(f.proacl) a
-        where f.oid = any (v_entry_points)
-          and a.grantee <> 0
+        where a.grantee <> 0
           and a.grantee <> f.proowner
       )::text,
       '[]'),
@@ -78,7 +78,7 @@ begin
       select 'function ' || f.oid::regprocedure
       from pg_catalog.pg_proc f
       where f.prorettype <> 'trigger'::regtype
-        and (f.pronamespace = 'session_approval'::regnamespace or f.oid = any (v_entry_points))
+        and f.pronamespace = 'session_approval'::regnamespace
 
       union all
 
@@ -90,9 +90,12 @@ begin
 
       union all
 
-      select 'type ' || t.oid::regtype
-      from pg_catalog.pg_type t
-      where t.oid = any (v_types)
+      select format('%s %s', o.value ->> 'kind', o.value ->> 'signature')
+      from jsonb_array_elements(v_public) o
+      where case o.value ->> 'kind'
+        when 'function' then to_regprocedure(o.value ->> 'signature') is not null
+        else to_regtype(o.value ->> 'signature') is not null
+      end
     loop
       begin
         execute 'drop ' || v_what;

@@ -22,16 +22,16 @@ as $$
     from pg_catalog.pg_proc f
     where (
         f.pronamespace = 'session_approval'::regnamespace
-        or f.oid in (select e.oid from session_approval.entry_points e)
+        or f.oid in (select o.oid from session_approval.public_objects o where o.kind = 'function')
       )
       and not exists (
         select from pg_catalog.pg_depend d where d.objid = f.oid and d.deptype = 'e'
       )
   ),
   types as (
-    select distinct t.oid, t.oid::regtype::text as name, t.typrelid, t.typacl, t.typowner
-    from session_approval.entry_points e
-    join pg_catalog.pg_type t on t.oid = e.answer_type
+    select o.signature as name, t.typrelid, t.typacl, t.typowner
+    from session_approval.public_objects o
+    join pg_catalog.pg_type t on t.oid = o.oid and o.kind = 'type'
   ),
   things (kind, name, definition) as (
     select 'function', f.signature, pg_get_functiondef(f.oid)

@@ -2,10 +2,6 @@
 -- something in its place that the install cannot work with.
 -- One message lists all of it, each with what to do about it.
 
-set local lock_timeout = '5s';
-set local statement_timeout = '10min';
-set local client_min_messages = warning;
-
 do $$
 declare
   v_missing text;
@@ -244,7 +240,7 @@ begin
         'grant_credits', 'join_session', 'list_clients', 'list_pending_sessions', 'list_sessions',
         'preview_cancellation', 'reconcile_credits', 'record_video_event', 'sweep_sessions'
       )
-      and f.oid not in (select e.oid from pg_temp.our_entry_points e)
+      and f.oid not in (select o.oid from pg_temp.our_public_objects o where o.kind = 'function')
       -- The published one, which an earlier attempt left, is replaced.
       and f.oid is distinct from to_regprocedure('public.approve_session_and_deduct_credit(uuid, uuid)')
 
@@ -263,7 +259,7 @@ begin
         'credits_answer', 'grant_answer', 'join_answer', 'reconciliation_answer', 'session_answer',
         'sweep_answer', 'video_event_answer'
       )
-      and not exists (select from pg_temp.our_entry_points e where e.answer_type = t.oid)
+      and t.oid not in (select o.oid from pg_temp.our_public_objects o where o.kind = 'type')
   )
   select string_agg(E'\n  - ' || m.what, '' order by m.place, m.what)
   into v_missing

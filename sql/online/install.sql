@@ -21,12 +21,13 @@ $$;
 
 \echo '1 of 7: whether all is here, and what there is before'
 begin;
+\ir ../install/timeouts.sql
 \ir ../install/our_columns.sql
 \ir ../install/our_indexes.sql
-\ir ../install/our_entry_points.sql
+\ir ../install/our_public_objects.sql
 \ir ../install/preconditions.sql
 \ir ../migrations/0001_schema.sql
-\ir ../install/entry_points.sql
+\ir ../install/public_objects.sql
 \ir ../install/lock_tables.sql
 \ir ../install/add_column.sql
 \ir ../uninstall/restored_status_check.sql

@@ -6,12 +6,7 @@
 -- and columns that were there before the install are never dropped.
 
 create or replace view session_approval.uninstall_plan as
-with types as (
-  select distinct e.answer_type as oid
-  from session_approval.entry_points e
-  where e.answer_type is not null
-),
-people as (
+with people as (
   select exists (select from session_approval.install_changes n where n.kind = 'view') as are_theirs
 ),
 extension as (
@@ -56,13 +51,13 @@ dependents as (
       or (d.refclassid = 'pg_proc'::regclass and d.refobjid in (
         select f.oid from pg_catalog.pg_proc f where f.pronamespace = 'session_approval'::regnamespace))
       or (d.refclassid = 'pg_proc'::regclass and d.refobjid in (
-        select e.oid from session_approval.entry_points e))
+        select o.oid from session_approval.public_objects o where o.kind = 'function'))
       or (d.refclassid = 'pg_type'::regclass and d.refobjid in (
         select t.oid from pg_catalog.pg_type t where t.typnamespace = 'session_approval'::regnamespace
         union all
-        select t.oid from types t
-        union all
-        select a.typarray from pg_catalog.pg_type a where a.oid in (select t.oid from types t)))
+        select unnest(array[t.oid, t.typarray])
+        from session_approval.public_objects o
+        join pg_catalog.pg_type t on t.oid = o.oid and o.kind = 'type'))
     )
 ),
 our_triggers as (
@@ -81,12 +76,13 @@ select 0 as step, 'in the way: ' || d.name || ', which relies on ours' as what, 
 from dependents d
 where not d.of_extension
   and d.objid not in (
-    select e.oid from session_approval.entry_points e union all select t.oid from our_triggers t
+    select o.oid from session_approval.public_objects o union all select t.oid from our_triggers t
   )
 
 union all
-select 1, 'drop: function ' || e.signature, 'drop function ' || e.signature
-from session_approval.entry_points e
+select 1, 'drop: function ' || o.signature, 'drop function ' || o.signature
+from session_approval.public_objects o
+where o.kind = 'function'
 
 union all
 select 2, 'put back: function ' || n.name || ', as it was found', n.was
@@ -151,8 +147,9 @@ cross join lateral (
 where step.applies
 
 union all
-select 8, 'drop: type ' || t.oid::regtype, 'drop type ' || t.oid::regtype
-from types t
+select 8, 'drop: type ' || o.signature, 'drop type ' || o.signature
+from session_approval.public_objects o
+where o.kind = 'type'
 
 union all
 select

@@ -69,7 +69,7 @@ def test_public_has_no_privilege_on_anything_of_ours(installed: Connection) -> N
             and not exists (select from pg_depend d where d.objid = f.oid and d.deptype = 'e')
           union all
           select coalesce(t.typacl, acldefault('T', t.typowner)) from pg_type t
-          where t.oid in (select e.answer_type from session_approval.entry_points e)
+          where t.oid in (select o.oid from session_approval.public_objects o)
         ) ours
         cross join lateral aclexplode(ours.acl) a
         """

@@ -12,7 +12,7 @@ ROWS = dict(re.findall(r"^\| (.*?) \| (.*) \|$", DOC, re.M))
 
 def named(where: str) -> set[str]:
     """Return what one row of the table lists."""
-    return set(re.findall(r"`(\w+)`", ROWS[where])) - {"duration", "no_show_by_is_known"}
+    return set(re.findall(r"`([!~]?\w+)`", ROWS[where])) - {"duration", "no_show_by_is_known"}
 
 
 def assert_named(where: str, names: set[str]) -> None:

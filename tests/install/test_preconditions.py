@@ -22,7 +22,7 @@ from tests.servers import Server
 
 _FILES = [
     ROOT / "sql" / "install" / f"{name}.sql"
-    for name in ("our_columns", "our_indexes", "preconditions")
+    for name in ("our_columns", "our_indexes", "our_public_objects", "preconditions")
 ]
 PRECONDITIONS = "".join(file.read_text() for file in _FILES)  # with the lists that they read
 

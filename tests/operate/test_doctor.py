@@ -58,8 +58,13 @@ DAMAGES = {
         ],
     ),
     "a function that runs as another": (
-        "alter function session_approval.get_credits() security invoker",
-        [("error", "function session_approval.get_credits() is changed since the last install")],
+        "alter function session_approval.get_credits(bigint) security invoker",
+        [
+            (
+                "error",
+                "function session_approval.get_credits(bigint) is changed since the last install",
+            )
+        ],
     ),
     "a view that somebody changed": (
         "create or replace view session_approval.clients as select id,"

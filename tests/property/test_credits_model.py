@@ -358,13 +358,11 @@ class Credits(RuleBasedStateMachine):
         known_session.refunds += 1
         lot = self.world.lots[known_session.lot]
         if not lot.lives:
-            [new] = [
-                row["id"]
-                for row in self.db.execute(
-                    "select id from public.user_credits where user_id = %s", (self.client.id,)
-                )
-                if row["id"] not in self.world.lots
-            ]
+            rows = self.db.execute(
+                "select id from public.user_credits where user_id = %s", (self.client.id,)
+            )
+            # A sweep may have made several at one moment; they pay in the order of their ids.
+            new = min(row["id"] for row in rows if row["id"] not in self.world.lots)
             grace = self.world.clock + GRACE
             self.world.lots[new] = Lot(1, grace, next(self.world.born))
         elif self.world.expired(lot):
@@ -398,6 +396,7 @@ class Credits(RuleBasedStateMachine):
                 session.status, session.how = "cancelled", "expired"
             elif session.status in APPROVED and session.end + 0.25 <= self.world.clock:
                 session.status = "no_show"
+                self.refund(session)  # nobody joined: settings.refund_unattended
         for lot in self.world.lots.values():
             if lot.lives and self.world.expired(lot):
                 lot.balance = 0

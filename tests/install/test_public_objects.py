@@ -1,4 +1,4 @@
-"""Which functions in schema public are ours, and which types: asked in one place, and heeded."""
+"""What is ours in schema public, functions and types, and what the application builds on it."""
 
 import re
 
@@ -39,7 +39,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_the_view_and_the_preconditions_agree_about_what_is_ours(
+def test_a_function_is_ours_where_it_does_nothing_but_call_ours_of_its_name(
     own_database: str, body: str
 ) -> None:
     definition, is_ours = BODIES[body]
@@ -51,15 +51,16 @@ def test_the_view_and_the_preconditions_agree_about_what_is_ours(
         )
 
         found = db.execute(
-            "select from session_approval.entry_points e where e.name = %s", (NAME,)
+            "select from session_approval.public_objects o where o.name = %s", (NAME,)
         ).rowcount
 
         assert found == is_ours
         if is_ours:
             install(db)
-            assert db.execute("select from session_approval.entry_points").rowcount == len(
-                ENTRY_POINTS
+            found = db.execute(
+                "select from session_approval.public_objects o where o.kind = 'function'"
             )
+            assert found.rowcount == len(ENTRY_POINTS)
         else:
             assert complaints(db) == [
                 f"the name of function public.{NAME}(p_page integer), which is not ours:"
@@ -91,12 +92,12 @@ def test_the_types_of_the_application_that_have_our_names_are_each_named(
 
 
 def test_every_type_of_an_answer_is_on_the_list_of_names(db: Connection) -> None:
-    [names] = re.findall(r"t\.typname in \((.*?)\)", PRECONDITIONS.read_text(), re.S)
+    [names] = re.findall(r"t\.typname in \((.*?)\)", PRECONDITIONS, re.S)
 
     assert set(re.findall(r"'(\w+)'", names)) == {
         row["name"]
         for row in db.execute(
-            "select e.answer_type::regtype::text as name from session_approval.entry_points e"
+            "select o.name from session_approval.public_objects o where o.kind = 'type'"
         )
     }
 

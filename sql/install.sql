@@ -23,6 +23,7 @@
 \ir migrations/0011_status_checks.sql
 \ir migrations/0012_indexes.sql
 \ir migrations/0013_installs.sql
+\ir migrations/0014_application_path.sql
 
 \ir install/version.sql
 \ir install/public_objects.sql
@@ -45,6 +46,7 @@
 \ir sessions/triggers.sql
 \ir credits/triggers.sql
 \ir calendar/triggers.sql
+\ir install/application_triggers.sql
 \ir install/backfill_ledger.sql
 \ir install/backfill_bookings.sql
 

@@ -2,4 +2,5 @@
 
 \ir refuse.sql
 \ir acting_role.sql
-\ir application_search_path.sql
+\ir trusted_search_path.sql
+\ir refresh_application_path.sql

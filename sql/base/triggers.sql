@@ -1,4 +1,5 @@
--- What gives the application's triggers its own settings, before and after ours.
+-- What lets the application's own triggers work inside our functions.
 
-\ir enter_application_settings.sql
-\ir leave_application_settings.sql
+\ir follow_settings.sql
+\ir switch_to_application_settings.sql
+\ir switch_back_to_our_settings.sql

@@ -31,6 +31,8 @@ declare
   v_caller session_approval.people := session_approval.prove_caller(p_user_id);
   v_room_name constant text := session_approval.room_name(p_session_id);
   v_session record;
+  -- In the column's own type, as of our time zone: the statement runs under the application's.
+  v_approved_at constant public.sessions.approved_at%type := now();
   v_already_approved boolean;
   v_debit record;
   v_balance integer;
@@ -77,7 +79,7 @@ begin
     update public.sessions s
     set
       status = case when s.is_instant then 'confirmed' else 'scheduled' end,
-      approved_at = now(),
+      approved_at = v_approved_at,
       credit_lot_id = v_debit.lot_id,
       session_url = coalesce(v_session.room_url, s.session_url),
       daily_room_url = coalesce(v_session.room_url, s.daily_room_url),

@@ -21,6 +21,8 @@ set search_path = ''
 set timezone = 'UTC'
 as $$
 declare
+  -- In the column's own type, as of our time zone: the statement runs under the application's.
+  v_cancelled_at constant public.sessions.cancelled_at%type := now();
   v_caller session_approval.people := session_approval.prove_caller(p_user_id, true);
   v_session record;
   v_how text;
@@ -66,7 +68,7 @@ begin
       status = 'cancelled',
       cancellation_reason = v_how,
       cancelled_by = v_caller.id,
-      cancelled_at = now()
+      cancelled_at = v_cancelled_at
     where s.id = p_session_id;
   elsif (v_session.status = 'cancelled' and v_session.cancellation_reason = v_how) is not true then
     perform session_approval.refuse(

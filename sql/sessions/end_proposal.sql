@@ -17,6 +17,8 @@ security invoker
 set search_path = ''
 as $$
 declare
+  -- In the column's own type, as of our time zone: the statement runs under the application's.
+  v_cancelled_at constant public.sessions.cancelled_at%type := now();
   v_session session_approval.session_details;
   v_answer public.session_answer;
 begin
@@ -35,7 +37,7 @@ begin
       status = 'cancelled',
       cancellation_reason = p_how,
       cancelled_by = p_actor_id,
-      cancelled_at = now()
+      cancelled_at = v_cancelled_at
     where s.id = p_session_id;
   end if;
 

@@ -8,8 +8,12 @@ volatile
 security invoker
 set search_path = ''
 as $$
+declare
+  -- In the column's own type, as of our time zone: the statement runs under the application's.
+  v_cancelled_at public.sessions.cancelled_at%type;
 begin
-  perform
+  select s.approval_expires_at
+  into v_cancelled_at
   from public.sessions s
   where s.id = p_session_id
     and s.status = 'pending_approval'
@@ -26,7 +30,7 @@ begin
   set
     status = 'cancelled',
     cancellation_reason = 'expired',
-    cancelled_at = s.approval_expires_at
+    cancelled_at = v_cancelled_at
   where s.id = p_session_id;
 end
 $$;

@@ -25,6 +25,14 @@ security invoker
 set search_path = ''
 as $$
 declare
+  -- In the column's own type, as of our time zone: the statement runs under the application's.
+  v_expires_at constant public.sessions.approval_expires_at%type := (
+    select case
+      when p_is_instant then now() + settings.instant_ttl
+      else least(p_start_time, now() + settings.pending_ttl)
+    end
+    from session_approval.settings settings
+  );
   v_session_id uuid;
 begin
   perform session_approval.note_status_change(p_therapist_id, null);
@@ -40,12 +48,7 @@ begin
     p_start_time + make_interval(mins => p_duration_minutes), p_duration_minutes, p_time_zone,
     (p_start_time at time zone p_time_zone)::date,
     date_trunc('second', p_start_time at time zone p_time_zone)::time,
-    case
-      when p_is_instant then now() + settings.instant_ttl
-      else least(p_start_time, now() + settings.pending_ttl)
-    end,
-    p_request_key
-  from session_approval.settings settings
+    v_expires_at, p_request_key
   on conflict (created_by, request_key) where request_key is not null do nothing
   returning id into v_session_id;
 

@@ -6,6 +6,8 @@
 -- At most 500 of each at a time, skipping what somebody else has locked, so that it can run from two places
 -- and beside approvals: call it again while it answers with 500. Credits go back in the order of their lots,
 -- which is the order in which an approval locks them.
+--
+-- It also writes down the search_path of the application's triggers, where a schema's grants have changed.
 
 create or replace function session_approval.sweep_sessions()
 returns setof public.sweep_answer
@@ -20,6 +22,8 @@ declare
   v_answer public.sweep_answer;
 begin
   v_answer := row(0, 0, 0);
+
+  perform session_approval.refresh_application_path();
 
   for v_id in
     select s.id

@@ -68,7 +68,10 @@ def test_every_function_pins_its_search_path(db: Connection) -> None:
     assert len(functions) > len(ENTRY_POINTS) * 2
     unpinned = {f["name"] for f in functions if 'search_path=""' not in (f["proconfig"] or [])}
     # They set the search path for the application's triggers. A setting of their own would undo it.
-    assert unpinned == {"enter_application_settings", "leave_application_settings"}
+    assert unpinned == {
+        "switch_to_application_settings",
+        "switch_back_to_our_settings",
+    }
 
 
 def test_an_entry_point_is_one_line_that_calls_its_implementation_as_the_caller(

@@ -37,8 +37,8 @@ EXPECTED = {
     "unused_index",
     # These two set the search path for the application's triggers. A setting of their own would end
     # with the function. Every name in them is qualified, and they run as whoever writes.
-    "function_search_path_mutable: enter_application_settings",
-    "function_search_path_mutable: leave_application_settings",
+    "function_search_path_mutable: switch_to_application_settings",
+    "function_search_path_mutable: switch_back_to_our_settings",
 }
 
 

@@ -1,5 +1,5 @@
--- The database role that the request came in as, also inside a security definer function, where
--- current_user is the function's owner. SET ROLE, which PostgREST uses, is visible in the setting "role".
+-- The database role of the request. Inside a security definer function current_user is the function's
+-- owner, so this function reads the setting "role", which SET ROLE changes. PostgREST uses SET ROLE.
 
 create or replace function session_approval.acting_role()
 returns text
@@ -15,6 +15,6 @@ as $$
 $$;
 
 comment on function session_approval.acting_role() is
-  'The role of the request: anon, authenticated, service_role, or an operator''s own.';
+  'The role of the request: anon, authenticated, service_role, or the role of an operator.';
 
 revoke all on function session_approval.acting_role() from public, anon, authenticated;

@@ -1,4 +1,4 @@
--- What every noun stands on.
+-- The functions that every other folder uses.
 
 \ir refuse.sql
 \ir acting_role.sql

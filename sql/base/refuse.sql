@@ -1,7 +1,8 @@
--- The one way in which a room says no: PostgREST turns the PTxyz state into HTTP status xyz.
+-- An implementation refuses a request only with this function. PostgREST turns the SQLSTATE PTxyz into
+-- HTTP status xyz.
 --
--- Raising undoes everything the caller's transaction did. Never use 40001: PostgREST before 16 would
--- retry it without end.
+-- Raising undoes everything that the caller's transaction did. Never use 40001: PostgREST before 16
+-- would retry it without end.
 
 create or replace function session_approval.refuse(
   p_status integer,

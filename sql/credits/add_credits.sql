@@ -1,11 +1,12 @@
--- Put credits into a client's wallet: as a lot of their own, or, in an installation that keeps one lot per
--- client (a unique user_id and user_type), on top of that lot.
+-- Adds credits to a client's wallet. They become a new lot. If the installation keeps one lot per client
+-- (a unique user_id and user_type), they are added to that lot instead.
 --
--- The lot is named after the client's account; where the installation's own check does not know that name,
--- after the first other of settings.client_types that it knows. On top means: what had expired in the lot is
--- written off first, the lot lasts until the later of the two dates, and a lot that was switched off is
--- switched on, since the credits were paid for. A balance below zero, from old bugs, is made up for first.
--- Locks: the lot that is topped up.
+-- A new lot gets the user_type of the client's account. If the installation's own check does not allow
+-- that name, the lot gets the first name in settings.client_types that the check allows.
+-- When credits are added to a lot, its expired credits are written off first. The lot then lasts until
+-- the later of the two dates. A lot that was switched off is switched on, because the credits were paid
+-- for. A balance below zero, which old bugs could cause, is not reset: the new credits fill it up first.
+-- Locks: the lot that gets the credits.
 
 create or replace function session_approval.add_credits(
   p_user_id uuid,
@@ -83,7 +84,8 @@ end
 $$;
 
 comment on function session_approval.add_credits(uuid, integer, timestamptz, jsonb) is
-  'Add credits to a client''s wallet, as a new lot or on top of the only one; returns the lot.';
+  'Add credits to a client''s wallet, as a new lot or to the only lot that the client can have; returns '
+  'the lot.';
 
 revoke all on function session_approval.add_credits(uuid, integer, timestamptz, jsonb)
   from public, anon, authenticated;

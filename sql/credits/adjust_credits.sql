@@ -1,4 +1,4 @@
--- Correct one lot's balance, with the reason and the person who answers for it.
+-- Corrects the balance of one lot. The ledger keeps the reason and the person who is responsible.
 --
 -- Caller: service_role, or the owner. Changes: one lot, one ledger row. Locks: the lot.
 -- A correction downwards never takes a lot below zero.
@@ -78,8 +78,8 @@ set search_path = ''
 as $$ select * from session_approval.adjust_credits(p_lot_id, p_delta, p_reason, p_actor_id) $$;
 
 comment on function public.adjust_credits(uuid, integer, text, uuid) is
-  'Correct a lot''s balance by so many credits, with a reason and the person who answers for it. For '
-  'service_role. Refuses with 400, 404, 409.';
+  'Add credits to a lot, or take credits from it, to correct its balance, with a reason and the person '
+  'who is responsible. For service_role. Refuses with 400, 404, 409.';
 comment on function session_approval.adjust_credits(uuid, integer, text, uuid) is
   'The implementation of public.adjust_credits.';
 

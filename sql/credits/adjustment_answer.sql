@@ -16,5 +16,5 @@ revoke all on type public.adjustment_answer from public, anon, authenticated, se
 
 comment on type public.adjustment_answer is 'A lot after its balance was corrected.';
 comment on column public.adjustment_answer.lot_id is 'The lot.';
-comment on column public.adjustment_answer.user_id is 'The person whose lot it is.';
-comment on column public.adjustment_answer.credits_balance is 'What it holds now, in credits.';
+comment on column public.adjustment_answer.user_id is 'The person who owns the lot.';
+comment on column public.adjustment_answer.credits_balance is 'How many credits the lot holds now.';

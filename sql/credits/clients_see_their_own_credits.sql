@@ -1,11 +1,12 @@
--- Who sees which credits, where row level security is on. Where it is off it stays off: switching it on
--- would hide rows from readers that work today. To switch it on, enable it and run the install again:
+-- The policy that lets clients see their own credits. It is created only if row level security is on.
+-- The install does not switch row level security on, because that would hide rows from readers that work
+-- today. To switch it on, enable it and run the install again:
 --   alter table public.user_credits enable row level security;
 
 do $$
 begin
   if not (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.user_credits'::regclass)
-    -- It stands already: making it anew would keep readers and writers out.
+    -- The policy exists already. Creating it again would lock out readers and writers.
     or exists (
       select
       from pg_catalog.pg_policies p

@@ -19,12 +19,13 @@ $$;
 revoke all on type public.credits_answer from public, anon, authenticated, service_role;
 
 comment on type public.credits_answer is
-  'What a person can spend, and how it came to that. Units are credits.';
+  'What a person can spend, and the changes that led to it. Units are credits.';
 comment on column public.credits_answer.credits_balance is
-  'What can be spent now: what an approval would see.';
+  'The credits that can be spent now: the balance that an approval would see.';
 comment on column public.credits_answer.total_credits is
-  'All that is in the person''s lots, as older screens read it.';
-comment on column public.credits_answer.active_credits is 'credits_balance, as older screens call it.';
+  'The credits in all of the person''s lots. Older screens read it.';
+comment on column public.credits_answer.active_credits is
+  'The same as credits_balance. Older screens read it under this name.';
 comment on column public.credits_answer.credits_low is
   'Whether credits_balance is settings.low_balance or fewer.';
 comment on column public.credits_answer.lots is

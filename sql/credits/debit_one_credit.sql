@@ -1,9 +1,10 @@
--- Take exactly one credit from exactly one of a client's lots, for a session, and say which lot paid and
--- how many credits the client can spend now.
+-- Takes exactly one credit from exactly one of a client's lots, to pay for a session. Returns the lot
+-- that paid and the number of credits that the client can spend now.
 --
--- Burn order: soonest expiry first (none last), then oldest, then id.
--- Locks every lot of the client that can pay, in id order. Locking just the first would not do: a second
--- approval would wait for that row, find it spent, and be refused although another lot could pay.
+-- The lot that expires first pays first; lots without an expiry come last. Then the oldest lot pays,
+-- then the lowest id.
+-- Locks: every lot of the client that can pay, in id order. To lock only the first lot is not enough: a
+-- second approval would wait for that row, find it spent, and be refused although another lot could pay.
 --
 -- Refusals: 402 INSUFFICIENT_CREDITS (details: required, available, short_by; credits).
 
@@ -49,8 +50,8 @@ end
 $$;
 
 comment on function session_approval.debit_one_credit(uuid, uuid) is
-  'Take one credit from the lot that must pay first; returns the lot, and the credits that the client can '
-  'spend afterwards. 402 when no lot can pay.';
+  'Take one credit from the lot that must pay first; returns the lot, and the credits that the client '
+  'can spend afterwards. Refuses with 402 if no lot can pay.';
 
 revoke all on function session_approval.debit_one_credit(uuid, uuid)
   from public, anon, authenticated;

@@ -1,5 +1,6 @@
--- Write off what is left in a lot that has expired: out of the balance, into credits_expired and the ledger.
--- Locks: the lot. A lot that has not expired, or has nothing left, stays as it is.
+-- Writes off the credits that are left in an expired lot. They move from the balance to credits_expired,
+-- and the ledger gets an entry. A lot that has not expired, or has no credits left, does not change.
+-- Locks: the lot.
 
 create or replace function session_approval.expire_lot(p_lot_id uuid)
 returns void

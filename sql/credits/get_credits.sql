@@ -1,7 +1,8 @@
--- What the caller can spend, lot by lot in the order in which they pay, and the changes, latest first and 100
--- at a time.
+-- The credits that the caller can spend, the caller's lots in the order in which they pay, and the
+-- changes, latest first, 100 a page.
 --
--- Caller: anybody active, as the token's subject. p_before is the id of the last change of the page before.
+-- Caller: every active person, as the token's subject.
+-- p_before: the id of the last change on the previous page.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
@@ -70,8 +71,8 @@ set search_path = ''
 as $$ select * from session_approval.get_credits(p_before) $$;
 
 comment on function public.get_credits(bigint) is
-  'Your credits: the balance an approval would see, each lot, and 100 changes, latest first; p_before is the '
-  'last id of the page before. Refuses with 401, 403.';
+  'Your credits: the balance that an approval would see, each lot, and 100 changes, latest first. '
+  'p_before: the last id of the previous page. Refuses with 401, 403.';
 comment on function session_approval.get_credits(bigint) is 'The implementation of public.get_credits.';
 
 revoke all on function public.get_credits(bigint) from public, anon, authenticated, service_role;

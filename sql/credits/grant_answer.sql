@@ -16,10 +16,10 @@ $$;
 
 revoke all on type public.grant_answer from public, anon, authenticated, service_role;
 
-comment on type public.grant_answer is 'What a grant came to. Units are credits.';
+comment on type public.grant_answer is 'The result of a grant. Units are credits.';
 comment on column public.grant_answer.lot_id is 'The lot that holds the credits.';
-comment on column public.grant_answer.credits_granted is 'How many were added.';
-comment on column public.grant_answer.expires_at is 'When the lot stops paying; null never.';
+comment on column public.grant_answer.credits_granted is 'How many credits the grant added.';
+comment on column public.grant_answer.expires_at is 'When the lot stops paying; null if it never does.';
 comment on column public.grant_answer.credits_balance is 'What the person can spend now.';
 comment on column public.grant_answer.already_granted is
-  'Whether this repeats an earlier grant, and nothing was added.';
+  'Whether this call repeats an earlier grant. If so, it added nothing.';

@@ -1,9 +1,10 @@
--- Credits that were bought or given: for payment webhooks and operators.
+-- Adds credits that were bought or given. Payment webhooks and operators call it.
 --
--- Caller: service_role, or the owner. Changes: one lot, one ledger row. Locks: the reference, then the lot.
--- One reference of one source is one grant: repeating it answers the same and adds nothing. Expiry and reason
--- do not make another grant of it, for whoever repeats may reckon them anew.
--- An account that is not active is credited too: the money has been paid.
+-- Caller: service_role, or the owner. Changes: one lot, one ledger row.
+-- Locks: the reference, then the lot.
+-- One source and one reference make one grant. A repeated call gets the same answer and adds nothing.
+-- Its expiry and its reason may differ, because the caller may compute them again for each call.
+-- An account that is not active gets its credits too, because the money has been paid.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 404 PERSON_NOT_FOUND,
 -- 422 IDEMPOTENCY_CONFLICT (same source and reference, other person or amount).
@@ -30,7 +31,8 @@ declare
   v_entry record;
   v_lot_id uuid;
 begin
-  -- Two grants under one reference take turns; transaction-level, so that poolers may stand between.
+  -- Two grants with the same reference run one after the other. The lock belongs to the transaction, so
+  -- that it also works through a connection pooler.
   perform pg_advisory_xact_lock(
     hashtextextended('session_approval.grant_credits:' || v_source || ':' || v_reference, 0));
 
@@ -102,8 +104,8 @@ as $$
 $$;
 
 comment on function public.grant_credits(uuid, integer, text, text, timestamptz, text) is
-  'Add bought or given credits to a person''s wallet, once per source and reference; safe to repeat. For '
-  'service_role. Refuses with 400, 404, 422.';
+  'Add credits that were bought or given to a person''s wallet, once per source and reference; safe to '
+  'repeat. For service_role. Refuses with 400, 404, 422.';
 comment on function session_approval.grant_credits(uuid, integer, text, text, timestamptz, text) is
   'The implementation of public.grant_credits.';
 

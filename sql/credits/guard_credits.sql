@@ -1,10 +1,12 @@
--- Credits are money: nobody with a person's token writes them, whatever grants and policies let through.
+-- Credits are money. A request with a person's token cannot write them, even if grants and policies
+-- allow it.
 --
--- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
--- be service_role or the table's owner. sessions_guard.sql asks the same in the same words: a function
--- shared by the two would have to be granted to whoever writes.
+-- A role of the application that inherits anon or authenticated counts as a person's role too, unless it
+-- is a member of service_role or of the table's owner. guard_session.sql repeats this check: every role
+-- that writes would need a grant on a function that both share.
 --
--- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
+-- This function is security invoker, so that current_user is the role that writes. Inside our functions
+-- that role is their owner.
 --
 -- Refusals: 403 AUTHORIZATION_ERROR.
 
@@ -46,4 +48,4 @@ before insert or update or delete or truncate on public.user_credits
 for each statement execute function session_approval.guard_credits();
 
 comment on trigger session_approval_guard on public.user_credits is
-  'Nobody with a person''s token writes credits.';
+  'A request with a person''s token cannot write credits.';

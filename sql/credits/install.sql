@@ -1,4 +1,4 @@
--- Credits: what pays, what an act takes and gives back, and the ledger of it all.
+-- Credits: the lots that pay, the credits that an act takes and gives back, and the ledger.
 
 \ir spendable_lots.sql
 \ir note_credit_entry.sql

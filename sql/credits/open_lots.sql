@@ -1,7 +1,8 @@
--- Enter lots into the ledger that it does not know yet, each with what is in it: the lots that were there
--- before the ledger. A lot that the ledger knows stays as it is.
+-- Writes an opening entry, with the lot's current balance, for each of these lots that has no ledger
+-- entry yet. Such a lot is older than the ledger. Nothing is written for a lot that has an entry.
 --
--- Caller: the installs and the trigger of TRUNCATE, who see to it that these lots do not change meanwhile.
+-- Caller: the installs and the trigger of TRUNCATE. They make sure that these lots do not change
+-- meanwhile.
 
 create or replace function session_approval.open_lots(p_lot_ids uuid[])
 returns void
@@ -23,6 +24,7 @@ as $$
 $$;
 
 comment on function session_approval.open_lots(uuid[]) is
-  'Enter these lots into the ledger with what is in them, where it does not know them yet.';
+  'Write an opening ledger entry, with the current balance, for each of these lots that has no '
+  'entry yet.';
 
 revoke all on function session_approval.open_lots(uuid[]) from public, anon, authenticated;

@@ -1,9 +1,11 @@
--- What does not add up between lots, ledger and sessions: no rows when everything does. It changes nothing.
+-- Finds what does not add up between lots, ledger and sessions. It returns no rows if everything adds
+-- up. It changes nothing.
 --
--- Caller: service_role, or the owner. Reads every lot and the whole ledger: minutes on millions of rows.
--- It reads one snapshot, so that approvals under way neither disturb it nor are disturbed.
--- Sessions that were approved before there was a ledger, by older code, are not its business.
--- A debit that was returned and then taken again counts once, where it was taken again.
+-- Caller: service_role, or the owner.
+-- It reads every lot and the whole ledger, which takes minutes on millions of rows. It reads one
+-- snapshot: approvals can run at the same time, and neither side disturbs the other.
+-- It does not check sessions that older code approved before the ledger existed.
+-- If a refund of a debit was undone by a second debit, only the second debit counts.
 
 create or replace function session_approval.reconcile_credits()
 returns setof public.reconciliation_answer
@@ -98,8 +100,8 @@ set search_path = ''
 as $$ select * from session_approval.reconcile_credits() $$;
 
 comment on function public.reconcile_credits() is
-  'What does not add up between credits, ledger and sessions, in credits; no rows when all is well. For '
-  'service_role.';
+  'Find what does not add up between credits, ledger and sessions, in credits; no rows if everything '
+  'adds up. For service_role.';
 comment on function session_approval.reconcile_credits() is
   'The implementation of public.reconcile_credits.';
 

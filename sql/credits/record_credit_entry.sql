@@ -1,11 +1,11 @@
--- Every change of a balance leaves its row in the ledger: by our functions, by the application's own updates,
--- by a DBA, by a lot that appears or goes.
+-- Writes a ledger row for every change of a balance: by our functions, by the application's own updates
+-- and by a DBA. A lot that is inserted or deleted gets a row too.
 --
 -- Our functions say beforehand what the change is for (note_credit_entry). A change without a note is
--- 'external': its actor is the token's subject if there is one, its source the database role.
+-- 'external': its actor is the token's subject if there is one, and its source is the database role.
 --
--- In the ledger a lot's entries add up to its balance at every commit, from its first entry on: a lot that
--- was there before the ledger, and that an install under way has not come to yet, is opened by its first
+-- From a lot's first entry on, its entries add up to its balance at every commit. A lot that is older
+-- than the ledger, and that a running install has not reached yet, gets its opening entry at its first
 -- change.
 
 create or replace function session_approval.record_credit_entry()
@@ -18,7 +18,7 @@ declare
   v_note jsonb := nullif(current_setting('session_approval.credit_entry', true), '')::jsonb;
   v_before constant integer := coalesce(old.credits_balance, 0)::integer;
   v_after constant integer := coalesce(new.credits_balance, 0)::integer;
-  -- A lot that changes hands leaves one wallet and enters another.
+  -- A lot that gets another owner leaves one wallet and enters another.
   v_stays constant boolean := tg_op = 'UPDATE'
     and (old.id, old.user_id) is not distinct from (new.id, new.user_id);
 begin
@@ -33,7 +33,7 @@ begin
     perform set_config('session_approval.credit_entry', '', true);
   end if;
 
-  -- A lot that the ledger does not know yet opens with what was in it.
+  -- A lot without a ledger entry gets an opening entry with its balance before this change.
   if tg_op <> 'INSERT'
     and not exists (select from session_approval.credit_ledger e where e.lot_id = old.id)
   then
@@ -66,8 +66,9 @@ end
 $$;
 
 comment on function session_approval.record_credit_entry() is
-  'Writes the ledger row of a changed balance, or of a lot that appeared, went or changed hands, under the '
-  'note that the change was given, or as external.';
+  'Writes the ledger row of a changed balance, or of a lot that was inserted, deleted or given to '
+  'another person. The row takes its details from the note of the change; without a note its kind is '
+  'external.';
 
 revoke all on function session_approval.record_credit_entry() from public, anon, authenticated;
 
@@ -75,13 +76,14 @@ create or replace trigger session_approval_ledger
 after insert or delete on public.user_credits
 for each row execute function session_approval.record_credit_entry();
 
--- Not "update of credits_balance": that would miss a balance that another trigger changes. And without a
--- condition here: Postgres reads a trigger's condition anew in every statement, the function's only once.
+-- This is not "update of credits_balance", which would miss a balance that another trigger changes. It
+-- has no WHEN condition, because Postgres reads that again in every statement, and the function's
+-- condition only once.
 create or replace trigger session_approval_ledger_change
 after update on public.user_credits
 for each row execute function session_approval.record_credit_entry();
 
 comment on trigger session_approval_ledger on public.user_credits is
-  'A lot that appears or goes leaves a row in session_approval.credit_ledger.';
+  'Writes a row in session_approval.credit_ledger for every lot that is inserted or deleted.';
 comment on trigger session_approval_ledger_change on public.user_credits is
-  'Every changed balance leaves a row in session_approval.credit_ledger.';
+  'Writes a row in session_approval.credit_ledger for every changed balance.';

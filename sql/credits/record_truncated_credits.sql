@@ -1,5 +1,4 @@
--- Lots that a TRUNCATE is about to remove leave their rows in the ledger first: a row trigger would not see
--- them.
+-- Writes a ledger row for every lot before a TRUNCATE removes it. Row triggers do not fire for TRUNCATE.
 
 create or replace function session_approval.record_truncated_credits()
 returns trigger
@@ -33,4 +32,4 @@ before truncate on public.user_credits
 for each statement execute function session_approval.record_truncated_credits();
 
 comment on trigger session_approval_ledger_truncate on public.user_credits is
-  'Lots removed by TRUNCATE leave their rows in session_approval.credit_ledger.';
+  'Writes a row in session_approval.credit_ledger for every lot that TRUNCATE removes.';

@@ -1,10 +1,10 @@
--- Give the credit that a session took back to the very lot that paid. The ledger's entry names the debit that
--- it returns; where there is none to return, the ledger refuses the entry.
+-- Returns a session's credit to the lot that paid. The ledger entry names the debit that it returns. If
+-- there is no debit to return, the ledger refuses the entry.
 --
--- A lot that has expired since gets the installation's grace period for this one credit; whatever else was
--- left in it is written off first, so that a refund never revives it; nor does one switch on a lot that
--- somebody switched off with credits in it. A lot that is gone is made anew, or where a client can have only
--- one, the credit goes into that.
+-- If the lot has expired since, it gets the installation's grace period for this one credit. Its other
+-- credits are written off first, so that a refund does not make them spendable again. A lot that was
+-- switched off with credits in it stays switched off. If the lot does not exist any more, the credit
+-- becomes a new lot; if the client can have only one lot and has one, the credit goes into that lot.
 -- Locks: the lot. The caller has locked the session.
 
 create or replace function session_approval.refund_one_credit(p_session_id uuid, p_actor_id uuid)

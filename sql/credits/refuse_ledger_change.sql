@@ -1,6 +1,8 @@
--- The ledger only grows. Grants keep everybody below the owner out; this keeps the owner from slipping.
+-- Ledger rows are added, and never changed or removed. Other roles have no grants to change
+-- or remove them. This trigger keeps the owner from doing it by mistake.
 --
--- For the rare case in which a row must go (a court says so, say), the owner sets, in the same transaction:
+-- In the rare case that a row must be removed (a court orders it, for example), the owner sets in the
+-- same transaction:
 --   set local session_approval.allow_ledger_changes = 'on';
 
 create or replace function session_approval.refuse_ledger_change()
@@ -35,5 +37,7 @@ create or replace trigger append_only_truncate
 before truncate on session_approval.credit_ledger
 for each statement execute function session_approval.refuse_ledger_change();
 
-comment on trigger append_only on session_approval.credit_ledger is 'The ledger only grows.';
-comment on trigger append_only_truncate on session_approval.credit_ledger is 'The ledger only grows.';
+comment on trigger append_only on session_approval.credit_ledger is
+  'Ledger rows are never changed or removed.';
+comment on trigger append_only_truncate on session_approval.credit_ledger is
+  'Ledger rows are never removed.';

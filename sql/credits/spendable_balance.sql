@@ -1,4 +1,4 @@
--- How many credits a client can spend now: what an approval would see.
+-- How many credits a client can spend now: the balance that an approval would see.
 
 create or replace function session_approval.spendable_balance(p_user_id uuid)
 returns integer
@@ -13,6 +13,6 @@ as $$
 $$;
 
 comment on function session_approval.spendable_balance(uuid) is
-  'Credits that a client can spend now.';
+  'How many credits a client can spend now.';
 
 revoke all on function session_approval.spendable_balance(uuid) from public, anon, authenticated;

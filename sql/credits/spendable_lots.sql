@@ -1,8 +1,8 @@
--- Which credits pay, declared once: a lot counts while it belongs to a client's account, is active, has
--- not expired, and has at least one credit left.
+-- The lots that can pay. A lot can pay while it belongs to a client's account, is active, has not
+-- expired and has at least one credit left. The rule stands only here.
 --
--- The settings are asked in a subquery: an approval locks the rows of this view, and would lock a row that is
--- joined as well.
+-- The settings are read in a subquery. An approval locks the rows of this view, and with a join it would
+-- lock the row of the settings too.
 
 create or replace view session_approval.spendable_lots as
 select l.id, l.user_id, l.credits_balance, l.expires_at, l.created_at

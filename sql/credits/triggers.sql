@@ -1,4 +1,4 @@
--- What guards and records credits; from here on writers wait.
+-- The triggers that guard and record credits. From here on, writers wait until the install commits.
 
 \ir guard_credits.sql
 \ir record_credit_entry.sql

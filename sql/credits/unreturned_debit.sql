@@ -1,5 +1,6 @@
--- The ledger's entry that a session is paid with: its debit that no refund has returned; null when there is
--- none. A session has at most one, for a second debit undoes the refund of the first.
+-- The id of the ledger entry that pays for a session: the session's debit that no refund has returned;
+-- null if there is none. A session has at most one, because a second debit undoes the refund of the
+-- first.
 
 create or replace function session_approval.unreturned_debit(p_session_id uuid)
 returns bigint
@@ -20,6 +21,6 @@ as $$
 $$;
 
 comment on function session_approval.unreturned_debit(uuid) is
-  'The id of the ledger''s entry that a session is paid with, unless it was refunded.';
+  'The id of the ledger entry that pays for a session; null if there is none, or if it was refunded.';
 
 revoke all on function session_approval.unreturned_debit(uuid) from public, anon, authenticated;

@@ -21,6 +21,6 @@ comment on column public.client_answer.id is 'The client.';
 comment on column public.client_answer.full_name is 'The client''s name.';
 comment on column public.client_answer.email is 'The client''s e-mail address.';
 comment on column public.client_answer.time_zone is
-  'IANA time zone in which the client reads times; null where none is known.';
+  'IANA time zone in which the client reads times; null if it is not known.';
 comment on column public.client_answer.beside is
-  'Not part of the client: has_more, whether there are clients after this page.';
+  'Not part of the client: has_more says whether there are more clients after this page.';

@@ -1,4 +1,5 @@
--- Who can be proposed a session, declared once: everybody active whose account is a client's.
+-- The people to whom a therapist may propose a session: every active person with a client's account. The
+-- rule stands only here.
 
 create or replace view session_approval.clients as
 select p.id, p.full_name::text as full_name, p.email::text as email, p.time_zone::text as time_zone

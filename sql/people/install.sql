@@ -1,4 +1,5 @@
--- People: who acts, whom a therapist may propose to, in which time zone they read.
+-- People: who acts, to whom a therapist may propose sessions, and in which time zone a person reads
+-- times.
 
 \ir clients.sql
 \ir is_therapist.sql

@@ -1,4 +1,4 @@
--- Whether an account of this kind is a therapist's.
+-- Whether an account of this type belongs to a therapist.
 
 create or replace function session_approval.is_therapist(p_user_type text)
 returns boolean

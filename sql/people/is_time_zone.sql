@@ -1,5 +1,5 @@
--- Whether a name is an IANA time zone. Postgres alone would also take POSIX zones, so that a slip of the
--- finger ("Londn5") becomes five hours west of Greenwich; those are no zone here.
+-- Whether a name is an IANA time zone. Postgres also accepts POSIX zones, which turn a typing error
+-- ("Londn5") into five hours west of Greenwich. This function does not accept them.
 
 create or replace function session_approval.is_time_zone(p_name text)
 returns boolean
@@ -22,6 +22,6 @@ end
 $$;
 
 comment on function session_approval.is_time_zone(text) is
-  'Whether this names an IANA time zone, such as Europe/London. Source: the server''s tz database.';
+  'Whether this is an IANA time zone, such as Europe/London. Source: the server''s tz database.';
 
 revoke all on function session_approval.is_time_zone(text) from public, anon, authenticated;

@@ -1,9 +1,11 @@
--- The clients to whom the caller may propose sessions, by name, a page at a time: every active client of the
--- installation. A time zone that the server's tz database does not know reads as none.
+-- The clients to whom the caller may propose sessions, a page at a time, in the order of their names.
+-- These are all active clients of the installation. A time zone that the server's tz database does not
+-- know is returned as null.
 --
--- Caller: an active therapist, as the token's subject. p_after is the id of the last client of the page
--- before. p_search: every word of it stands somewhere in the client's name or e-mail address; capitals and
+-- Caller: an active therapist, as the token's subject.
+-- p_search: a client is listed if the name or the e-mail address contains every word of it. Capitals and
 -- accents do not matter (search_words).
+-- p_after: the id of the last client on the previous page.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
@@ -88,8 +90,9 @@ set search_path = ''
 as $$ select * from session_approval.list_clients(p_search, p_limit, p_after) $$;
 
 comment on function public.list_clients(text, integer, uuid) is
-  'The clients to whom you, as a therapist, may propose sessions, a page at a time; p_search looks for words '
-  'of the name or the e-mail address, p_after is the last id of the page before. Refuses with 400, 401, 403.';
+  'The clients to whom you, as a therapist, may propose sessions, a page at a time. p_search: words of '
+  'the name or the e-mail address. p_after: the last id of the previous page. Refuses with '
+  '400, 401, 403.';
 comment on function session_approval.list_clients(text, integer, uuid) is
   'The implementation of public.list_clients.';
 

@@ -1,10 +1,10 @@
--- Who is acting: proved from the token, never believed from a parameter.
+-- Returns the person who is acting. The token proves who that is; a parameter alone does not.
 --
--- A person acts as the token's subject and as nobody else, under whatever role. Only the server
--- (service_role, and operators, who are members of the role that owns these functions) acts for the person
--- it names. That person must exist, and be active.
--- p_may_be_inactive: for the acts that the server may do for people whose account is not active any more,
--- such as cancelling their sessions. A person's own token is refused even then.
+-- A person can act only as the token's subject, under every role. Only the server can act for another
+-- person, whom it names. The server is service_role, or an operator: a member of the role that owns
+-- these functions. The person must exist and be active.
+-- p_may_be_inactive: the server may act for a person whose account is no longer active, for example to
+-- cancel that person's sessions. The inactive person's own token is still refused.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR.
 
@@ -54,6 +54,6 @@ end
 $$;
 
 comment on function session_approval.prove_caller(uuid, boolean) is
-  'The person who is acting, or 401 or 403.';
+  'Returns the person who is acting, or refuses with 401 or 403.';
 
 revoke all on function session_approval.prove_caller(uuid, boolean) from public, anon, authenticated;

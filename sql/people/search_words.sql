@@ -1,7 +1,7 @@
--- A name, an e-mail address or what somebody types to find one, made comparable: small letters, and accents
--- taken off, so that "jose" finds "José". Letters such as ø, ß and ł have no accent and stay as they are;
--- which small letter belongs to a capital one, beyond A to Z, is for the database's locale to say.
--- Postgres can take accents off only where the database's encoding is UTF8; elsewhere they count.
+-- Makes a name, an e-mail address or a search comparable: small letters and no accents, so that "jose"
+-- finds "José". Letters such as ø, ß and ł have no accent, and stay as they are. Outside A to Z, the
+-- database's locale decides which small letter belongs to a capital letter.
+-- Postgres can remove accents only if the database's encoding is UTF8. With another encoding they stay.
 
 create or replace function session_approval.search_words(p_text text)
 returns text
@@ -18,6 +18,6 @@ as $$
 $$;
 
 comment on function session_approval.search_words(text) is
-  'Text in small letters and without accents, to be searched and to search with.';
+  'The text in small letters and without accents, so that a search can compare it.';
 
 revoke all on function session_approval.search_words(text) from public, anon, authenticated;

@@ -1,4 +1,5 @@
--- The time zone in which a person reads times: their own, else the one given, else the installation's.
+-- The time zone in which a person reads times: the person's own, else p_otherwise, else the
+-- installation's default. The first two count only if they are valid.
 
 create or replace function session_approval.time_zone_of(p_person_id uuid, p_otherwise text)
 returns text

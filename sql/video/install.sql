@@ -1,4 +1,4 @@
--- Video: joining a room, what the provider tells of it, and rooms that need repair.
+-- Video: joining a room, the provider's events about it, and rooms that need repair.
 
 \ir rooms_to_repair.sql
 \ir join_answer.sql

@@ -1,12 +1,13 @@
--- One of a session's two people joins it: who they are in the room, and for how long it is open to them.
--- The first to join makes the session in_progress.
+-- The client or the therapist joins a session. Returns who the person is in the room, and how long the
+-- room is open for that person. The first person who joins sets the session to in_progress.
 --
 -- Caller: the session's client or therapist, as the token's subject; the server for the person it names.
 -- Locks: the session.
--- Joining is possible from join_early before the start until the end.
+-- A person can join from join_early before the start until the end.
 --
--- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
--- 409 SESSION_NOT_APPROVED, 409 SESSION_CANCELLED (details: cancellation_reason),
+-- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
+-- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_APPROVED,
+-- 409 SESSION_CANCELLED (details: cancellation_reason),
 -- 409 SESSION_NOT_OPEN (too early; details: opens_at), 410 SESSION_OVER.
 
 create or replace function session_approval.join_session(p_session_id uuid, p_user_id uuid)
@@ -83,7 +84,7 @@ set search_path = ''
 as $$ select * from session_approval.join_session(p_session_id, p_user_id) $$;
 
 comment on function public.join_session(uuid, uuid) is
-  'Join one of your sessions: what its room must be, and who you are in it. '
+  'Join one of your sessions: the room that it needs, and who you are in it. '
   'Refuses with 401, 403, 404, 409, 410.';
 comment on function session_approval.join_session(uuid, uuid) is
   'The implementation of public.join_session.';

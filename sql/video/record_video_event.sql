@@ -1,15 +1,18 @@
--- What the video provider tells of a session's room ({id, type, payload, event_ts}): kept once, by the
--- event's own id, and the session follows it. No credit moves.
+-- Stores an event of the video provider about a session's room ({id, type, payload, event_ts}), and
+-- updates the session's status to match. Each event is stored once, by its own id. No credit moves.
 --
 -- Caller: service_role, or the owner; the API's webhook, which has checked the signature.
--- Changes: one row of video_events, and where it matters the session. Locks: the session.
--- Answers recorded = false, and does nothing, for an event that is repeated, of another kind, or of a room
--- that belongs to no session here.
+-- Changes: one row of video_events, and the session if the event changes its status. Locks: the session.
+-- It answers recorded = false, and does nothing, if the event was stored before, is of another kind, or
+-- is about a room that belongs to no session here.
 --
--- Events come late and in any order, so each is judged by its own time and together with those before it.
--- One of the session's own people coming in while it can be joined makes it in_progress. A meeting that has
--- ended completes it once its end is reached, and not before: whoever drops out of a call for a minute and
--- comes back must not find it over. The end counts from its whole second on, when the room closes.
+-- Events arrive late and in any order. So the time in the event counts, and the events that arrived
+-- before it are read too.
+-- When the client or the therapist enters the room while the session can be joined, the session becomes
+-- in_progress. When the meeting has ended and the session's end is reached, the session becomes
+-- completed. It does not become completed before its end: a person who loses the call for a minute must
+-- be able to come back. The session's end counts without its fraction of a second, because the room
+-- closes at that whole second.
 --
 -- Refusals: 400 VALIDATION_ERROR (no id, or no time).
 
@@ -108,8 +111,8 @@ set search_path = ''
 as $$ select * from session_approval.record_video_event(p_event) $$;
 
 comment on function public.record_video_event(jsonb) is
-  'Keep what the video provider tells of a session''s room, once per event; the session follows it. Says '
-  'whether it was kept. For service_role. Refuses with 400.';
+  'Store an event of the video provider about a session''s room, once, and update the session''s status '
+  'to match. Returns whether the event was stored. For service_role. Refuses with 400.';
 comment on function session_approval.record_video_event(jsonb) is
   'The implementation of public.record_video_event.';
 

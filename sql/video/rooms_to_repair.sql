@@ -1,11 +1,14 @@
--- What the provider's rooms lack to be those that the sessions need: an act for each room that is not right.
--- p_rooms: what stands there, read before this is asked; name, opens_at, closes_at, max_participants.
+-- Compares the provider's rooms with the rooms that the sessions need. Returns one act for each room
+-- that is not right: make, mend or delete.
+-- p_rooms: the rooms at the provider, read before this call; name, opens_at, closes_at,
+-- max_participants.
 --
 -- Caller: the owner; python -m scripts rooms reconcile.
--- make: an approved session, or a proposed instant one, has no room. Another session's, which older code
--- made, has none until somebody joins. mend: its times or its places are not the session's.
--- delete: its session needs no room any more. A room whose session this database has never known is left
--- alone, whatever it is called: the same domain may serve another installation.
+-- make: an approved session, or a proposed instant session, has no room. Another session, which older
+-- code made, gets its room when the first person joins.
+-- mend: the room's times or its number of places differ from the session's.
+-- delete: the room's session does not need a room any more. If this database has never known the room's
+-- session, the room stays, whatever its name is: another installation may use the same domain.
 
 create or replace function session_approval.rooms_to_repair(p_rooms jsonb)
 returns table (act text, room jsonb)
@@ -59,6 +62,7 @@ as $$
 $$;
 
 comment on function session_approval.rooms_to_repair(jsonb) is
-  'Compares the video provider''s rooms with the sessions: make, mend or delete, and which room.';
+  'Compares the video provider''s rooms with the sessions; returns an act (make, mend, delete) and '
+  'its room.';
 
 revoke all on function session_approval.rooms_to_repair(jsonb) from public, anon, authenticated;

@@ -12,6 +12,6 @@ $$;
 
 revoke all on type public.video_event_answer from public, anon, authenticated, service_role;
 
-comment on type public.video_event_answer is 'What became of an event of the video provider.';
+comment on type public.video_event_answer is 'Whether an event of the video provider was stored.';
 comment on column public.video_event_answer.recorded is
-  'Whether it was kept: neither a repetition nor of no interest here.';
+  'Whether the event was stored. It was not if it was stored before, or if it is of no use here.';

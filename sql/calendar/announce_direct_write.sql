@@ -1,9 +1,10 @@
--- Tell whoever decides about these people's time that a session without approval is being written: they wait
--- until its transaction ends, and see it. Its writer waits for nobody.
+-- Announce that this transaction writes a session without approval. A transaction that decides about the
+-- time of the same people then waits until this one ends, and sees the session. This transaction waits
+-- for no other.
 --
--- The advisory lock is this transaction's own, (the shelf of the calendar, the transaction's number), so that
--- nobody can be in its way; lock_calendars looks for it. Calendars share 256 shelves, so that an import of
--- any size takes no more locks than that.
+-- The announcement is an advisory lock of this transaction alone: its key is the shelf of the calendar
+-- and the transaction's number. No other transaction can be in its way; lock_calendars looks for it. All
+-- calendars share 256 shelves, so an import of any size takes at most 256 locks.
 
 create or replace function session_approval.announce_direct_write(p_people uuid[])
 returns void
@@ -19,6 +20,6 @@ as $$
 $$;
 
 comment on function session_approval.announce_direct_write(uuid[]) is
-  'Let whoever decides about these people''s time wait for this transaction.';
+  'Make other transactions that decide about these people''s time wait for this transaction.';
 
 revoke all on function session_approval.announce_direct_write(uuid[]) from public, anon, authenticated;

@@ -22,7 +22,7 @@ comment on column public.availability_answer.available is
 comment on column public.availability_answer.outside_hours is
   'Whether the time lies outside the therapist''s working hours; null where none are known.';
 comment on column public.availability_answer.conflicting_sessions is
-  'What is in the way: start_time and end_time, and of the therapist''s own sessions also id, title '
+  'The sessions in the way: start_time and end_time; for the therapist''s own sessions also id, title '
   'and client_name.';
 comment on column public.availability_answer.suggested_times is
-  'Up to five free times near it: time, and label in the therapist''s time zone.';
+  'Up to five free times near the wanted time: time, and label in the therapist''s time zone.';

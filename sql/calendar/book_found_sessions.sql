@@ -1,8 +1,8 @@
--- Hold the time of sessions that came through approval before there was a calendar, as an earlier attempt
--- may have left them. Nothing is refused: of two that overlap the approved one, then the older, gets the
--- time.
+-- Hold the time of sessions that came through approval before there was a calendar. An earlier attempt
+-- may have left such sessions. No session is refused: when two of them overlap, an approved session gets
+-- the time before a waiting one, and then the older one gets it.
 --
--- Caller: the installs, who see to it that these sessions do not change meanwhile.
+-- Caller: the installs. They make sure that these sessions do not change meanwhile.
 
 create or replace function session_approval.book_found_sessions(p_session_ids uuid[])
 returns void

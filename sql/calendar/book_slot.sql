@@ -1,10 +1,12 @@
--- Take the time of a session's two people for it, or refuse. What it held before is given back first; where
--- it holds just this already, nothing is locked and nothing changes.
+-- Hold the time of a session's two people for the session, or refuse. The session first gives back the
+-- time that it held before. When it already holds exactly this time, the function locks nothing and
+-- changes nothing.
 --
--- Locks: the sessions that hold the time no longer give it back: proposals that ran out, and those that the
--- same statement has moved elsewhere. Then the two calendars; whoever decides about one of these people's
--- time waits. In this order, because whoever moves a session has locked it before it comes here. What a
--- session holds is changed only by whoever has locked the session.
+-- Locks: first the sessions whose bookings are out of date: proposals that have expired, and sessions
+-- that the same statement has moved elsewhere. They give their time back. Then the two people's
+-- calendars: any other transaction that decides about the time of one of these people waits. Sessions
+-- come before calendars, because a transaction that moves a session has locked the session before it
+-- comes here. Only a transaction that has locked a session changes what the session holds.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (refuse_if_taken).
 

@@ -1,7 +1,9 @@
--- The sessions that hold the time of one of these people between two moments, whoever made them.
+-- The sessions that hold the time of one of these people between two moments. It does not matter who
+-- made them.
 --
--- They are found by their start, from a day before on; those of more than a day, which only what came through
--- approval can be, by their bookings. One that takes no time is in nobody's way.
+-- A session is found by its start, from a day before the first moment on. A session of more than a day
+-- is found by its bookings, which only a session that came through approval has. A session that takes no
+-- time is not in the way and is left out.
 
 create or replace function session_approval.busy_sessions(
   p_people uuid[],

@@ -1,5 +1,5 @@
--- The advisory lock that stands for one person's calendar. Two people may share one by chance, and then
--- merely wait for each other.
+-- The key of the advisory lock that stands for one person's calendar. Two people may have the same key
+-- by chance. Then they only wait for each other.
 
 create or replace function session_approval.calendar_key(p_person_id uuid)
 returns bigint

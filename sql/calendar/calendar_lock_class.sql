@@ -1,5 +1,6 @@
--- The first half of the advisory locks by which writers of sessions without approval are found: one of 256
--- numbers, from a range that nobody else is likely to use.
+-- The first half of the key of an advisory lock that announces a session without approval
+-- (announce_direct_write). It is one of 256 numbers, from a range that other programs are unlikely to
+-- use.
 
 create or replace function session_approval.calendar_lock_class(p_person_id uuid)
 returns integer
@@ -10,6 +11,6 @@ set search_path = ''
 as $$ select 1397899264 + (session_approval.calendar_key(p_person_id) & 255)::integer $$;
 
 comment on function session_approval.calendar_lock_class(uuid) is
-  'Which of 256 advisory locks'' first halves stands for a person''s calendar.';
+  'The first half of the advisory lock''s key for a person''s calendar: one of 256 numbers.';
 
 revoke all on function session_approval.calendar_lock_class(uuid) from public, anon, authenticated;

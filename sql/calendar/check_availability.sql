@@ -1,9 +1,10 @@
--- Whether a therapist, and the client in question, are free at a time, and if not what is in the way and when
--- they are free: the same as a proposal would be told, and the names that its refusal leaves out.
+-- Whether a therapist, and the client if one is named, are free at a time. If not, the answer says which
+-- sessions are in the way and which times are free. A proposal would get the same result. This answer
+-- also has the names that the proposal's refusal leaves out.
 --
 -- Caller: an active therapist, as the token's subject. Changes nothing and holds nothing.
--- p_start_time is text, in ISO 8601 with an offset: without one it would be read in the connection's time
--- zone.
+-- p_start_time is text, in ISO 8601 with an offset. Postgres would read a timestamptz without an offset
+-- in the connection's time zone.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
@@ -97,8 +98,8 @@ as $$
 $$;
 
 comment on function public.check_availability(text, integer, uuid, uuid) is
-  'Whether you, a therapist, are free at a time, and the client if you name one; else what is in the way and '
-  'up to five free times. Refuses with 400, 401, 403.';
+  'Whether you, a therapist, are free at a time, and the client too if you name one. If not, the '
+  'sessions in the way and up to five free times. Refuses with 400, 401, 403.';
 comment on function session_approval.check_availability(text, integer, uuid, uuid) is
   'The implementation of public.check_availability.';
 

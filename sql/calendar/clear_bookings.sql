@@ -1,4 +1,4 @@
--- Sessions that a TRUNCATE has removed hold nobody's time any more.
+-- A TRUNCATE of the sessions gives back all the time that they held.
 
 create or replace function session_approval.clear_bookings()
 returns trigger
@@ -22,4 +22,4 @@ after truncate on public.sessions
 for each statement execute function session_approval.clear_bookings();
 
 comment on trigger session_approval_slot_truncate on public.sessions is
-  'Sessions removed by TRUNCATE hold nobody''s time.';
+  'Sessions removed by TRUNCATE no longer hold any time.';

@@ -1,6 +1,8 @@
--- The sessions that are in the way of a new one, earliest first and ten at most, as JSON. Everybody learns
--- the times; which session it is, only the therapist who gives it. A refusal's details hold this, and go to
--- Postgres's log: no title and no name (those: named_conflicts).
+-- The sessions that are in the way of a new one, as JSON: the earliest first, ten at most. Every caller
+-- learns the times. Only the therapist who gives a session also learns its id.
+--
+-- The details of a refusal hold this result, and they go to Postgres's log. So it has no title and no
+-- name; named_conflicts adds them.
 
 create or replace function session_approval.conflicting_sessions(
   p_viewer_id uuid,
@@ -39,8 +41,8 @@ $$;
 
 comment on function session_approval.conflicting_sessions(
   uuid, uuid[], timestamptz, timestamptz, uuid
-) is 'What is in the way of a session of these people at this time: [{start_time, end_time}], and for the '
-  'therapist whose session it is also id.';
+) is 'The sessions in the way of a session of these people at this time: [{start_time, end_time}], and '
+  'also id for the therapist who gives that session.';
 
 revoke all on function session_approval.conflicting_sessions(
   uuid, uuid[], timestamptz, timestamptz, uuid

@@ -1,5 +1,5 @@
--- Sessions to come that hold one person at one time: found at install, or inserted past the calendar by other
--- code. They are left as they are; make doctor lists them.
+-- Future sessions that hold one person at the same time. They were there at install, or other code
+-- inserted them without asking the calendar. They stay as they are; make doctor lists them.
 
 create or replace view session_approval.double_bookings as
 with upcoming as materialized (
@@ -19,4 +19,4 @@ join upcoming b
 revoke all on session_approval.double_bookings from public, anon, authenticated;
 
 comment on view session_approval.double_bookings is
-  'Pairs of sessions to come that hold one person at one time, and the time that they share.';
+  'Pairs of future sessions that hold one person at the same time, and the time that they share.';

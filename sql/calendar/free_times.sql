@@ -1,5 +1,6 @@
--- Up to five times at which all of these people are free, nearest to the wanted one first, as JSON: of a day
--- on either side, and only when that has fewer, of a week, which takes longer to look through.
+-- Up to five times at which all of these people are free, nearest to the wanted time first, as JSON. The
+-- search covers a day before and after. If it finds fewer than five, it covers a week before and after,
+-- which takes longer.
 
 create or replace function session_approval.free_times(
   p_people uuid[],

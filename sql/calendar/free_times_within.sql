@@ -1,8 +1,9 @@
--- Up to five times at which all of these people are free, no further from the wanted one than p_within,
--- nearest first, as JSON. They lie on quarters of an hour, in the future.
+-- Up to five times at which all of these people are free, as JSON: nearest to the wanted time first, and
+-- at most p_within away from it. They are in the future, and on quarters of an hour.
 --
--- A start is taken when it lies within an open range around a session: from just after the latest start that
--- ends in time for it, until just before it, and its buffer, are over.
+-- A start is taken when it lies inside an open range around another session. The range begins at the
+-- latest start that ends in time for the other session and the buffer before it. The range ends when the
+-- other session and the buffer after it are over.
 
 create or replace function session_approval.free_times_within(
   p_people uuid[],

@@ -1,6 +1,7 @@
--- Every session that holds its two people's time, whoever made it: what is approved and not over, and by
--- policy (settings.block_pending_slots) a scheduled proposal that can still be answered. A waiting instant
--- one holds nothing: its time is when it is approved.
+-- Every session that holds the time of its two people. It does not matter who made it. An approved
+-- session holds its time until it is over. A scheduled proposal holds its time while it can still be
+-- answered, if the policy says so (settings.block_pending_slots). An instant proposal holds no time
+-- before it is approved, because its time begins when it is approved.
 
 create or replace view session_approval.held_sessions as
 select

@@ -1,4 +1,4 @@
--- Whether a session holds its two people's time at any moment between two.
+-- Whether a session holds the time of its two people at any moment between the two given moments.
 
 create or replace function session_approval.holds_between(
   p_session_id uuid,

@@ -1,4 +1,4 @@
--- The calendar: who is taken and when, which times are free, and in which zone.
+-- The calendar: who is taken and when, which times are free, and in which time zone.
 
 \ir held_sessions.sql
 \ir double_bookings.sql

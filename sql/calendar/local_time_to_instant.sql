@@ -1,8 +1,10 @@
--- The instant at which the clocks of a time zone show a local time: null when they never do (the hour that
--- spring skips), the first of the two when they do so twice (the hour that autumn repeats).
+-- The instant at which the clocks of a time zone show a local time. It is null when the clocks never
+-- show that time (the hour that they skip in spring). It is the first of two instants when they show it
+-- twice (the hour that they repeat in autumn).
 --
--- Postgres alone would move a skipped time and take the second of two, so every offset that can apply is
--- tried. Offsets change by at most three hours, in steps of fifteen minutes or more.
+-- Postgres alone would move a skipped time, and would take the second of two instants. So this function
+-- tries every offset that can apply. Offsets change by at most three hours, in steps of fifteen minutes
+-- or more.
 
 create or replace function session_approval.local_time_to_instant(
   p_local timestamp,
@@ -24,8 +26,8 @@ as $$
 $$;
 
 comment on function session_approval.local_time_to_instant(timestamp, text) is
-  'The first instant of a local time in a time zone, null where it does not exist, and whether it '
-  'occurs twice.';
+  'The first instant of a local time in a time zone (null when that time does not exist), and whether '
+  'the local time occurs twice.';
 
 revoke all on function session_approval.local_time_to_instant(timestamp, text)
   from public, anon, authenticated;

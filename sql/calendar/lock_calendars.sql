@@ -1,6 +1,8 @@
--- Wait until nobody else is deciding about these people's time, and keep it so until the transaction ends.
--- Locks: each person's calendar, in id order. Then it waits for the writers of sessions without approval who
--- are under way (announce_direct_write); those who come later find that this one came first.
+-- Wait until no other transaction decides about these people's time, and keep others waiting until this
+-- transaction ends.
+-- Locks: each person's calendar, in id order. Then it waits for the transactions that are already
+-- writing sessions without approval (announce_direct_write). Those that start later find that this
+-- transaction came first.
 
 create or replace function session_approval.lock_calendars(p_people uuid[])
 returns void

@@ -1,6 +1,6 @@
--- What conflicting_sessions found, with the title and the client's name of the sessions that are the viewer's
--- own. Only an answer has them: the details of a refusal go to Postgres's log, where no name or title
--- belongs.
+-- The result of conflicting_sessions, with the title and the client's name added to the viewer's own
+-- sessions. Only an answer has them. The details of a refusal go to Postgres's log, and the log must
+-- hold no name and no title.
 
 create or replace function session_approval.named_conflicts(p_conflicts jsonb)
 returns jsonb

@@ -1,7 +1,8 @@
--- A moment that somebody wrote in ISO 8601, with its offset from UTC: null where the text is anything else.
+-- The instant that a text in ISO 8601 with an offset from UTC names, or null when the text is anything
+-- else.
 --
--- Postgres alone would also take a time without an offset, which it would read in whatever time zone the
--- connection has, and words such as tomorrow, now or infinity. So the form is looked at first.
+-- Postgres alone would also accept a time without an offset, and read it in the connection's time zone.
+-- It would also accept words such as tomorrow, now or infinity. So this function checks the form first.
 
 create or replace function session_approval.parse_instant(p_text text)
 returns timestamptz
@@ -23,6 +24,6 @@ end
 $$;
 
 comment on function session_approval.parse_instant(text) is
-  'The moment that a text in ISO 8601 with an offset names, such as 2030-01-31T10:00:00+01:00; else null.';
+  'The instant of a text in ISO 8601 with an offset, such as 2030-01-31T10:00:00+01:00; else null.';
 
 revoke all on function session_approval.parse_instant(text) from public, anon, authenticated;

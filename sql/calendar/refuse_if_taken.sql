@@ -1,9 +1,9 @@
--- Refuse a session at a time at which one of its people is taken, and say which time was asked for, what is
--- in the way and when all of them are free. Labels are in the caller's own time zone, or else in the one
--- given.
+-- Refuse a session at a time at which one of its people is taken. The refusal says which time was asked
+-- for, which sessions are in the way, and when all of the people are free. Labels are in the caller's
+-- own time zone if it is known, else in the given one.
 --
--- The details hold no title and no name, since they go to Postgres's log: start_time and duration_minutes are
--- what a therapist's program needs to ask check_availability for them.
+-- The details go to Postgres's log, so they hold no title and no name. A therapist's program can ask
+-- check_availability for these, with start_time and duration_minutes.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (details: start_time, duration_minutes, conflicting_sessions,
 -- suggested_times).

@@ -1,9 +1,10 @@
--- Every session that came through approval, or waits for it, holds its two people's time while it may still
--- take place, whoever writes it: a write that would double-book one of them is refused.
+-- A session that came through approval, or waits for it, holds the time of its two people while it may
+-- still take place. It does not matter who writes it: a write that would double-book one of them is
+-- refused.
 --
--- Sessions that other code keeps without approval are never refused, and wait for nobody. Their writers only
--- announce themselves to those who decide about the same people's time, so that a proposal that comes second
--- waits and sees them.
+-- Sessions that other code keeps without approval are never refused, and their writers do not wait. The
+-- writers only announce themselves (announce_direct_write) to transactions that decide about the same
+-- people's time. A proposal that comes second therefore waits, and then sees the session.
 --
 -- Refusals: 409 TIME_SLOT_CONFLICT (refuse_if_taken).
 
@@ -37,10 +38,11 @@ begin
       return null;
     end if;
 
-    -- An approved session that goes on where it is needs no time that it has not; what overlaps since before
-    -- there was a calendar, or was inserted past it, must not keep its people from joining. A proposal that
-    -- is approved where it is holds the time of both already: book_slot would see it too, at a tenth more of
-    -- an approval's instructions.
+    -- An approved session that keeps its time does not need to be booked again. It may overlap another
+    -- session, because it is older than the calendar or was inserted without asking it. Its people must
+    -- still be able to join.
+    -- A proposal that is approved at the time that it holds is not booked again either. book_slot would
+    -- find this too, but an approval would then take a tenth more instructions.
     if new.requires_approval and new.status = any (v_approved) then
       if old.status = any (v_approved) then
         return null;
@@ -89,8 +91,9 @@ comment on function session_approval.sync_booking() is
 
 revoke all on function session_approval.sync_booking() from public, anon, authenticated;
 
--- Their names come after those of the events' triggers, which read the note that the change was given before
--- another change, of a proposal that is put away, is noted.
+-- Postgres fires triggers in the order of their names, and these names come after the names of the
+-- events' triggers. The order matters: the event of this change must read its note first. After that,
+-- book_slot may put an expired proposal away, and write a note for that change.
 create or replace trigger session_approval_slot
 after insert or delete on public.sessions
 for each row execute function session_approval.sync_booking();

@@ -1,15 +1,17 @@
--- The client approves: exactly one credit leaves exactly one lot and the session becomes scheduled, or
--- confirmed when it is instant; all in one transaction, or nothing.
+-- The client approves a session. Exactly one credit leaves exactly one lot. The session becomes
+-- scheduled, or confirmed when it is instant. One transaction does all of this, or nothing.
 --
--- Caller: the session's client, as the token's subject; service_role and operators for the client they name.
+-- Caller: the session's client, as the token's subject; service_role and operators for the client they
+-- name.
 -- Changes: one session, one lot, one ledger row, one event.
--- Locks: the session, then the client's lots that can pay in id order, so that approvals of one client
--- queue behind each other and none is refused while another lot would do. A proposal that holds its time
--- already locks no calendar; an instant one locks both before the lots.
--- Approving again answers the same with already_approved, and takes nothing.
+-- Locks: the session, then the client's lots that can pay, in id order. Approvals of one client
+-- therefore wait for each other, and none is refused while another lot can pay. A proposal that already
+-- holds its time locks no calendar; an instant one locks both calendars before the lots.
+-- Approving again gives the same answer with already_approved, and takes no credit.
 --
--- Its statements are planned once for each connection, whatever the ids: planned anew for each of the first
--- five, as is the rule, they would be most of what a new connection's first approvals cost.
+-- Postgres plans the statements once for each connection (plan_cache_mode). By default it would plan
+-- them again for each of the first five calls. That would be most of the cost of the first approvals on
+-- a new connection.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
@@ -123,9 +125,9 @@ as $$
 $$;
 
 comment on function public.approve_session_and_deduct_credit(uuid, uuid) is
-  'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the session, and '
-  'beside it credits_balance_after, credits_low, already_approved, message and room. Refuses with 401, 402, '
-  '403, 404, 409, 410.';
+  'Approve a session as its client and pay for it with one credit; safe to repeat. Returns the '
+  'session, and in beside credits_balance_after, credits_low, already_approved, message and room. '
+  'Refuses with 401, 402, 403, 404, 409, 410.';
 comment on function session_approval.approve_session_and_deduct_credit(uuid, uuid) is
   'The implementation of public.approve_session_and_deduct_credit.';
 

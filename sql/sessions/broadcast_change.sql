@@ -1,7 +1,8 @@
--- A session's two people learn of its changes at once, where Supabase Realtime is installed: a broadcast on a
--- private topic of each, 'session_approval:<their id>', event 'session_changed'. It names the session and
--- nothing else; what has become of it the screens ask the API. Where there is no Realtime there is no
--- trigger, and screens look again every few seconds.
+-- The two people of a session learn of its changes at once, where Supabase Realtime is installed. Each
+-- person has a private topic, 'session_approval:<their id>', and gets the event 'session_changed' on it.
+-- The event holds only the session's id; a screen asks the API for the session itself.
+--
+-- Where there is no Realtime there is no trigger, and screens ask again every few seconds.
 
 create or replace function session_approval.broadcast_change()
 returns trigger

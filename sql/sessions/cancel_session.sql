@@ -1,9 +1,11 @@
--- Either person calls a session off. While it waits for approval that is the therapist withdrawing it (or the
--- client declining it), and no credit moves; once approved, the credit goes back by cancellation_terms.
+-- The client or the therapist calls a session off. While the session waits for approval, the therapist
+-- withdraws it or the client declines it, and no credit moves. Once it is approved, cancellation_terms
+-- decides whether the credit goes back.
 --
--- Caller: the session's client or therapist, as the token's subject; the server for the one it names, also
--- when that account is not active any more.
--- Locks: the session, then the lot that paid. The same person repeating it gets the same answer.
+-- Caller: the session's client or therapist, as the token's subject; the server for the person it names,
+-- also when that account is no longer active.
+-- Locks: the session, then the lot that paid. The same person gets the same answer when repeating the
+-- call.
 --
 -- Refusals: 400 VALIDATION_ERROR (reason too long), 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR,
 -- 404 SESSION_NOT_FOUND (absent or not yours), 409 SESSION_NOT_CANCELLABLE (begun, over, or called off by
@@ -116,8 +118,9 @@ set search_path = ''
 as $$ select * from session_approval.cancel_session(p_session_id, p_reason, p_user_id) $$;
 
 comment on function public.cancel_session(uuid, text, uuid) is
-  'Call a session off, as its client or therapist: withdrawn while it waits, refunded by policy once '
-  'approved. Returns the session, and beside it refunded. Refuses with 400, 401, 403, 404, 409, 410.';
+  'Call a session off, as its client or therapist. A waiting session is declined or withdrawn; an '
+  'approved one is refunded by policy. Returns the session, and in beside refunded. Refuses with 400, '
+  '401, 403, 404, 409, 410.';
 comment on function session_approval.cancel_session(uuid, text, uuid) is
   'The implementation of public.cancel_session.';
 

@@ -17,5 +17,6 @@ revoke all on type public.cancellation_answer from public, anon, authenticated, 
 comment on type public.cancellation_answer is 'What cancelling a session now would mean for its credit.';
 comment on column public.cancellation_answer.refundable is 'Whether the credit would go back.';
 comment on column public.cancellation_answer.free_until is
-  'Until when it would, for the client; null where the time does not matter.';
-comment on column public.cancellation_answer.reason is 'Why, in a sentence.';
+  'Until when the client gets the credit back; null when the time does not matter.';
+comment on column public.cancellation_answer.reason is
+  'Why the credit would go back or not, in a sentence.';

@@ -1,8 +1,9 @@
--- What cancelling a session now would mean for its credit: read by the preview and by the cancellation
--- itself, so that the two cannot disagree.
+-- What cancelling a session now would mean for its credit. Both the preview and the cancellation read
+-- these terms, so they cannot disagree.
 --
--- The therapist's cancellation always refunds; the client's does until free_cancel_window before the start.
--- What has begun, is over or was called off refunds nothing, and no session refunds twice.
+-- When the therapist cancels, the credit always goes back. When the client cancels, it goes back until
+-- free_cancel_window before the start. A session that has begun, is over or was called off refunds
+-- nothing, and no session refunds twice.
 
 create or replace function session_approval.cancellation_terms(
   p_session_id uuid,

@@ -1,5 +1,6 @@
--- Everything that is wrong with a proposal's fields, told at once: {field: what it must be}, empty when
--- nothing is. Dates and times are looked at only where they are used, in scheduled proposals.
+-- Everything that is wrong with a proposal's fields, all at once: {field: what it must be}. The result
+-- is empty when every field is right. Dates and times are checked only in scheduled proposals, which use
+-- them.
 
 create or replace function session_approval.check_proposal(
   p_therapist_id uuid,

@@ -1,5 +1,6 @@
--- Close an approved session whose end has passed and that its therapist has not closed: completed when
--- somebody joined it, no_show when nobody did, and then the credit goes back (settings.refund_unattended).
+-- Close an approved session whose end has passed and that its therapist has not closed. It becomes
+-- completed when somebody joined it, and no_show when no person joined. After a no_show the credit goes
+-- back, if the policy says so (settings.refund_unattended).
 --
 -- The caller has locked the session. Locks: the lot that paid, when the credit goes back.
 
@@ -32,6 +33,6 @@ end
 $$;
 
 comment on function session_approval.close_session(uuid) is
-  'End a session whose time is over: completed when somebody joined, no_show when nobody did.';
+  'End a session whose time is over: completed when somebody joined, else no_show.';
 
 revoke all on function session_approval.close_session(uuid) from public, anon, authenticated;

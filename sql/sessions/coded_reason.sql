@@ -1,5 +1,6 @@
--- Why a session was cancelled, as far as our functions wrote it: null for what an application wrote there in
--- words of its own. A refusal's details go to Postgres's log, where nobody's words belong.
+-- The reason of a cancellation, if one of our functions wrote it. It is null when an application wrote
+-- the reason in its own words: the details of a refusal go to Postgres's log, and the log must not hold
+-- what people wrote.
 
 create or replace function session_approval.coded_reason(p_cancellation_reason text)
 returns text

@@ -1,12 +1,13 @@
--- A therapist proposes a session; it waits as pending_approval and costs nothing until approved.
+-- A therapist proposes a session. It waits as pending_approval, and costs nothing until the client
+-- approves it.
 --
 -- Caller: an active therapist, as the token's subject; the server for the therapist it names.
--- Changes: inserts one session. Locks: its idempotency key and, for a scheduled one, both people's calendars,
--- whose time it holds (the trigger session_approval_slot).
--- A scheduled proposal comes as p_start_time, in ISO 8601 with an offset, or as the clock on the wall shows
--- it: p_session_date, p_session_time and p_time_zone (default: the installation's). An instant one needs no
--- time; its clock starts on approval. The same person proposing the same under the same p_request_key gets
--- the same session.
+-- Changes: inserts one session. Locks: its idempotency key. For a scheduled proposal also the calendars
+-- of both people, whose time it holds (the trigger session_approval_slot).
+-- A scheduled proposal gives its start in one of two ways: as p_start_time, in ISO 8601 with an offset;
+-- or as a local time, in p_session_date, p_session_time and p_time_zone (default: the installation's
+-- time zone). An instant proposal needs no time, because it starts when the client approves it.
+-- A person who repeats the same proposal under the same p_request_key gets the same session.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR, 409 TIME_SLOT_CONFLICT (details: refuse_if_taken),

@@ -1,7 +1,8 @@
--- The client says no to a proposal. It ends as cancelled, with the reason 'declined'; no credit moves.
+-- The client declines a proposal. The proposal ends as cancelled, with the reason 'declined'; no credit
+-- moves.
 --
 -- Caller: the session's client, as the token's subject; the server for the client it names.
--- Locks: the session. Repeating it answers the same.
+-- Locks: the session. Repeating the call gives the same answer.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
 -- 409 SESSION_NOT_PENDING, 410 SESSION_EXPIRED, 400 VALIDATION_ERROR (reason too long).

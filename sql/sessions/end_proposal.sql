@@ -1,5 +1,5 @@
--- End a proposal that its caller has locked: declined by the client or withdrawn by the therapist.
--- The same person ending it the same way again gets the same answer.
+-- End a proposal: the client has declined it, or the therapist has withdrawn it. The caller has locked
+-- the session. The same person gets the same answer when ending it the same way again.
 --
 -- Refusals: 409 SESSION_NOT_PENDING (details: status, cancellation_reason), 410 SESSION_EXPIRED,
 -- 400 VALIDATION_ERROR (reason too long).

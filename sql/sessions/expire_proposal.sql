@@ -1,4 +1,5 @@
--- Put away a proposal that nobody answered in time. One that was answered meanwhile stays as it is.
+-- Put away a proposal that was not answered in time. A proposal that was answered meanwhile stays as it
+-- is.
 -- Locks: the session.
 
 create or replace function session_approval.expire_proposal(p_session_id uuid)

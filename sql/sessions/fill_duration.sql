@@ -1,7 +1,9 @@
--- Projects that keep a session's length in a column duration, beside duration_minutes, find it there for
--- sessions that were proposed here as well: its default would tell their screens another length.
+-- Some projects keep a session's length in a column duration, beside duration_minutes. This trigger also
+-- fills duration for sessions that were proposed here. Without it, the column's default would show
+-- another length on the project's screens.
 --
--- Only where the column is there, and holds a number. What other code writes is left alone.
+-- The trigger exists only where the column exists and holds a number. It does not change what other code
+-- writes.
 
 create or replace function session_approval.fill_duration()
 returns trigger
@@ -52,6 +54,6 @@ begin
   execute function session_approval.fill_duration();
 
   comment on trigger session_approval_duration on public.sessions is
-    'A proposed session has its length in duration too.';
+    'A proposed session also has its length in the column duration.';
 end
 $$;

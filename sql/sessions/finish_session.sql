@@ -1,10 +1,11 @@
--- The therapist says how a session ended: it took place (completed), or somebody did not come (no_show),
--- who is the client unless p_no_show_by says therapist.
+-- The therapist says how a session ended. Either it took place (completed), or somebody did not come
+-- (no_show). That person is the client, unless p_no_show_by says otherwise.
 --
--- Caller: the session's therapist, as the token's subject; the server for the therapist it names, also when
--- that account is not active any more. Locks: the session.
--- From its start on; saying the same again answers the same. What the sweep closed, not knowing better, is
--- corrected; a credit that went back stays back.
+-- Caller: the session's therapist, as the token's subject; the server for the therapist it names, also
+-- when that account is no longer active. Locks: the session.
+-- A session can be finished from its start on. Repeating the same outcome gives the same answer. The
+-- therapist can correct an outcome that the sweep set, because the sweep cannot know what happened. A
+-- credit that went back stays with the client.
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours),
@@ -100,8 +101,9 @@ as $$
 $$;
 
 comment on function public.finish_session(uuid, text, text, uuid) is
-  'Say how one of your sessions ended, as its therapist: completed or no_show, and of a no_show who did not '
-  'come (client when left out). Returns the session. Refuses with 400, 401, 403, 404, 409.';
+  'Say how one of your sessions ended, as its therapist: completed or no_show. For a no_show, '
+  'p_no_show_by says who did not come (default: client). Returns the session. Refuses with 400, 401, '
+  '403, 404, 409.';
 comment on function session_approval.finish_session(uuid, text, text, uuid) is
   'The implementation of public.finish_session.';
 

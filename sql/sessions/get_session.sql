@@ -1,4 +1,4 @@
--- One session of the caller's, and beside it its events: every change of its status or time, oldest
+-- One of the caller's sessions, and in beside its events: every change of its status or time, oldest
 -- first.
 --
 -- Caller: the session's client or therapist, as the token's subject.
@@ -57,7 +57,7 @@ set search_path = ''
 as $$ select * from session_approval.get_session(p_session_id) $$;
 
 comment on function public.get_session(uuid) is
-  'One of your sessions, and beside it its events, oldest first. Refuses with 401, 403, 404.';
+  'One of your sessions, and in beside its events, oldest first. Refuses with 401, 403, 404.';
 comment on function session_approval.get_session(uuid) is 'The implementation of public.get_session.';
 
 revoke all on function public.get_session(uuid) from public, anon, authenticated, service_role;

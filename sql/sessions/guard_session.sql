@@ -1,16 +1,19 @@
--- A session that needs approval is moved by the functions alone: people with a token cannot write past them,
--- whatever row level security lets through. service_role and the owner can; what they do is recorded.
+-- Only the functions move a session that needs approval. People with a token cannot write around the
+-- functions, even where row level security would allow the write. service_role and the table's owner
+-- can, and their changes are recorded.
 --
--- What is left to them: the changes of status that session_approval.transitions leaves to those who are
--- signed in, and to write what is only told (title, notes). Its therapist may move an approved session, as
--- existing screens do. Nobody else may: its client, or a second account of theirs where there is no row
--- security, could move it to where cancelling is free again.
+-- People with a token may still write some things directly. They may make the changes of status that
+-- session_approval.transitions allows to signed-in people, and change columns that only inform (title,
+-- notes). The session's therapist may also move an approved session, as existing screens do. Other
+-- people may not. The client could move a session to a time at which cancelling is free again; so could
+-- the client's second account, where there is no row level security.
 --
--- A role of the application's own that inherits anon or authenticated is a person's as well, unless it could
--- be service_role or the table's owner. user_credits_guard.sql asks the same in the same words: a function
--- shared by the two would have to be granted to whoever writes.
+-- An application's own role that inherits anon or authenticated counts as a person too, unless it can
+-- become service_role or the table's owner. guard_credits.sql has the same check in the same words. A
+-- function shared by the two would need a grant to every role that writes.
 --
--- Security invoker, so that current_user is the role that writes: the functions' owner inside a function.
+-- The function is security invoker, so that current_user is the role that writes. When one of our
+-- functions writes, that role is the functions' owner.
 --
 -- Refusals: 403 AUTHORIZATION_ERROR.
 
@@ -93,8 +96,8 @@ end
 $$;
 
 comment on function session_approval.guard_session() is
-  'Refuses (403) a direct write that would approve or revive a session, move it while it waits or not as '
-  'its therapist, or change who it belongs to and what paid for it.';
+  'Refuses (403) a direct write that would approve or revive a session, move a waiting session, or '
+  'an approved one if the writer is not its therapist, or change its people or the lot that paid.';
 
 revoke all on function session_approval.guard_session() from public, anon, authenticated;
 

@@ -1,8 +1,9 @@
--- Write a valid proposal down, or find the one that the same person made under the same key: whoever repeats
--- a proposal gets the session that is there, also after its start.
+-- Insert a valid proposal, or find the proposal that the same person made under the same key. A person
+-- who repeats a proposal gets the existing session, also after its start.
 --
--- Locks: the idempotency key, so that a second request under it waits for the first one's transaction; then
--- both calendars, in the trigger session_approval_slot, unless it is instant.
+-- Locks: the idempotency key, so that a second request under the same key waits for the first request's
+-- transaction. Then both people's calendars, in the trigger session_approval_slot, unless the proposal
+-- is instant.
 --
 -- Refusals: 422 IDEMPOTENCY_CONFLICT (same key, other content), 409 TIME_SLOT_CONFLICT.
 
@@ -81,8 +82,8 @@ $$;
 comment on function session_approval.insert_or_find_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text
 ) is
-  'Insert a proposal, or find the same one under the same key; returns its id. 422 when the key was used '
-  'for another one, 409 when the time is taken.';
+  'Insert a proposal, or find the same one under the same key; returns its id. 422 when the key was '
+  'used for another proposal, 409 when the time is taken.';
 
 revoke all on function session_approval.insert_or_find_proposal(
   uuid, uuid, timestamptz, integer, text, text, text, text, boolean, text

@@ -1,4 +1,4 @@
--- Sessions: their shape, the acts of their two people, and what time does to them.
+-- Sessions: their columns, what their two people can do, and what happens when time passes.
 
 \ir room_name.sql
 \ir session_details.sql

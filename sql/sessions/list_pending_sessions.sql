@@ -1,8 +1,8 @@
 -- The proposals that wait for the caller's answer, newest first, a page at a time.
 --
--- Caller: anybody active, as the token's subject; only clients have any. p_before is the id of the last
--- session of the page before, which may have been answered since. beside says whether there are more
--- (has_more).
+-- Caller: any active person, as the token's subject; only clients have such proposals. p_before is the
+-- id of the last session of the previous page; that session may have been answered since. beside says
+-- whether there are more (has_more).
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
@@ -19,7 +19,8 @@ declare
   v_before timestamptz;
   v_problems jsonb;
 begin
-  -- Where the column has no default, rows of ours have no created_at either.
+  -- Where the column created_at has no default, the sessions that our functions insert have no
+  -- created_at.
   select coalesce(to_timestamp(extract(epoch from s.created_at)), '-infinity')
   into v_before
   from public.sessions s
@@ -76,8 +77,8 @@ set search_path = ''
 as $$ select * from session_approval.list_pending_sessions(p_limit, p_before) $$;
 
 comment on function public.list_pending_sessions(integer, uuid) is
-  'The sessions that wait for your approval, newest first, a page at a time; p_before is the last id of the '
-  'page before. Refuses with 400, 401, 403.';
+  'The sessions that wait for your approval, newest first, a page at a time; p_before is the last id of '
+  'the previous page. Refuses with 400, 401, 403.';
 comment on function session_approval.list_pending_sessions(integer, uuid) is
   'The implementation of public.list_pending_sessions.';
 

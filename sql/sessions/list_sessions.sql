@@ -1,8 +1,9 @@
--- The caller's sessions, as client or therapist: latest start first, or with p_upcoming those that are not
--- over or called off, soonest first.
+-- The caller's sessions, as client or therapist, latest start first. With p_upcoming, only the sessions
+-- that are not over and not called off, soonest first.
 --
--- Caller: anybody active, as the token's subject. p_before is the id of the last session of the page before;
--- a moment would lose sessions that start at the same one. beside says whether there are more (has_more).
+-- Caller: any active person, as the token's subject. p_before is the id of the last session of the
+-- previous page. It is not a moment, because a page would then lose sessions that start at the same
+-- moment. beside says whether there are more (has_more).
 --
 -- Refusals: 400 VALIDATION_ERROR (details name each field), 401 AUTHENTICATION_ERROR,
 -- 403 AUTHORIZATION_ERROR.
@@ -99,8 +100,8 @@ set search_path = ''
 as $$ select * from session_approval.list_sessions(p_status, p_upcoming, p_limit, p_before) $$;
 
 comment on function public.list_sessions(text[], boolean, integer, uuid) is
-  'Your sessions, as client or therapist, a page at a time; p_before is the last id of the page before. '
-  'Refuses with 400, 401, 403.';
+  'Your sessions, as client or therapist, a page at a time; p_before is the last id of the previous '
+  'page. Refuses with 400, 401, 403.';
 comment on function session_approval.list_sessions(text[], boolean, integer, uuid) is
   'The implementation of public.list_sessions.';
 

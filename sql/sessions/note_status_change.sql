@@ -1,5 +1,5 @@
--- Tell the events' trigger who makes the very next change of a status in this transaction, and in which
--- words. The trigger takes the note away as it reads it.
+-- Tell the events' trigger who makes the next change of a status in this transaction, and for which
+-- reason. The trigger removes the note when it reads it.
 --
 -- Refusals: 400 VALIDATION_ERROR (reason too long).
 

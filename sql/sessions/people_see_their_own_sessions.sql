@@ -1,11 +1,12 @@
--- Who sees which sessions, where row level security is on. Where it is off it stays off: switching it on
--- would hide rows from readers that work today. To switch it on, enable it and run the install again:
+-- Who sees which sessions, where row level security is on. Where it is off, the install leaves it off:
+-- switching it on would hide rows from readers that work today. To switch it on, enable it and run the
+-- install again:
 --   alter table public.sessions enable row level security;
 
 do $$
 begin
   if not (select c.relrowsecurity from pg_catalog.pg_class c where c.oid = 'public.sessions'::regclass)
-    -- It stands already: making it anew would keep readers and writers out.
+    -- The policy exists already. Making it again would lock readers and writers out.
     or exists (
       select
       from pg_catalog.pg_policies p

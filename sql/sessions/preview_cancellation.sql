@@ -1,7 +1,7 @@
--- What calling a session off now would mean for its credit, before anybody confirms.
+-- What calling a session off now would mean for its credit, before the caller confirms.
 --
--- Caller: the session's client or therapist, as the token's subject. The cancellation itself reads the same
--- terms, so that within one instant the two agree.
+-- Caller: the session's client or therapist, as the token's subject. The cancellation itself reads the
+-- same terms, so at the same instant both give the same result.
 --
 -- Refusals: 401 AUTHENTICATION_ERROR, 403 AUTHORIZATION_ERROR, 404 SESSION_NOT_FOUND (absent or not yours).
 

@@ -1,4 +1,5 @@
--- When a proposal starts: now for an instant one, else the instant given, else the local time resolved.
+-- When a proposal starts. An instant proposal starts now. Another one starts at the given instant, or
+-- else at the instant of its local time.
 --
 -- Refusals: 422 NONEXISTENT_LOCAL_TIME, when the clocks of the time zone skip that time.
 

@@ -1,7 +1,7 @@
--- Every change of a session's status or time leaves one event, whoever makes it.
+-- Every change of a session's status or time leaves one event. It does not matter who makes the change.
 --
--- The functions name the actor, or that it was nobody, and the reason beforehand (note_status_change); for
--- anybody else's change the actor is the token's subject, if there is one.
+-- Our functions write a note beforehand (note_status_change) with the reason and the actor, or with no
+-- actor. For a change without a note, the actor is the token's subject, if there is one.
 
 create or replace function session_approval.record_session_event()
 returns trigger
@@ -12,7 +12,8 @@ as $$
 declare
   v_note jsonb := nullif(current_setting('session_approval.status_change', true), '')::jsonb;
 begin
-  -- Asked here, and not by a condition of the trigger, which Postgres reads anew in every statement.
+  -- This check is not a condition of the trigger, because Postgres would read the condition again in
+  -- every statement.
   if tg_op = 'UPDATE'
     and old.status is not distinct from new.status
     and old.start_time is not distinct from new.start_time

@@ -1,4 +1,5 @@
--- Refuse to answer a proposal that no longer waits: nobody answered in time, or it was decided already.
+-- Refuse an answer to a proposal that no longer waits. Either it was not answered in time, or it was
+-- already decided.
 --
 -- Refusals: 410 SESSION_EXPIRED (details: approval_expires_at), 409 SESSION_NOT_PENDING (details: status,
 -- cancellation_reason).
@@ -32,7 +33,7 @@ end
 $$;
 
 comment on function session_approval.refuse_unless_pending(text, timestamptz, text) is
-  'Refuse (409, 410) what no longer waits for an answer.';
+  'Refuse (409, 410) a proposal that no longer waits for an answer.';
 
 revoke all on function session_approval.refuse_unless_pending(text, timestamptz, text)
   from public, anon, authenticated;

@@ -1,5 +1,6 @@
--- The video room's name, a function of the session's id: every retry names the same room, and nothing is
--- orphaned. 34 characters, so that domain and name fit the older limit of 41 for short domains.
+-- The name of a session's video room. It depends only on the session's id, so every retry names the same
+-- room and no room is left without a session. It has 34 characters, so that the domain and the name
+-- together fit the older limit of 41 for short domains.
 
 create or replace function session_approval.room_name(p_session_id uuid)
 returns text

@@ -1,5 +1,6 @@
--- The room that a session which has ended leaves behind, for whichever provider removes it; null when it had
--- none: rooms are made for approved sessions, and for instant ones already when they are proposed.
+-- The video room of a session that has ended, for the video provider to remove. It is null when the
+-- session had no room. Approved sessions have a room; instant sessions have one as soon as they are
+-- proposed.
 
 create or replace function session_approval.room_to_remove(p_session_id uuid)
 returns jsonb
@@ -15,6 +16,6 @@ as $$
 $$;
 
 comment on function session_approval.room_to_remove(uuid) is
-  'The room of a session that has ended: name; null where there was none.';
+  'The video room of a session that has ended: name; null when there was no room.';
 
 revoke all on function session_approval.room_to_remove(uuid) from public, anon, authenticated;

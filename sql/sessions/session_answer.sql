@@ -1,10 +1,10 @@
--- The answer of every act on a session, of every list of sessions and of get_session: the session's columns
--- first, flat, and last what stands beside the session.
+-- The answer of every act on a session, of every list of sessions and of get_session. First come the
+-- session's columns, flat; the last column is beside, which holds what is not part of the session.
 --
--- It stands in schema public, so that the types which "supabase gen types" writes have its columns. What the
--- columns hold is decided in the view session_details; a test compares the two lists.
--- Where something of the database's own depends on the type, the install leaves it as it is. A column that it
--- then lacks stops the install at its comment below.
+-- The type stands in schema public, so that "supabase gen types" writes its columns. The view
+-- session_details decides what the columns hold; a test compares the two lists.
+-- If another object in the database depends on the type, the install does not change the type. If the
+-- type then lacks a column, the install stops at that column's comment below.
 
 do $$
 begin
@@ -52,12 +52,12 @@ $$;
 revoke all on type public.session_answer from public, anon, authenticated, service_role;
 
 comment on type public.session_answer is
-  'A session as its two people see it, and beside it what the call came to.';
+  'A session as its two people see it, and in beside the result of the call.';
 comment on column public.session_answer.id is 'The session.';
 comment on column public.session_answer.user_id is 'The client.';
 comment on column public.session_answer.therapist_id is 'The therapist.';
 comment on column public.session_answer.title is 'What the therapist calls the session.';
-comment on column public.session_answer.description is 'What the application keeps under this name.';
+comment on column public.session_answer.description is 'What the application stores in this column.';
 comment on column public.session_answer.notes is 'What the therapist wrote for both people.';
 comment on column public.session_answer.scheduled_date is
   'The day of the start, in the session''s time zone.';
@@ -83,9 +83,10 @@ comment on column public.session_answer.session_url is 'The address of the video
 comment on column public.session_answer.room_name is 'The name of the video room, from approval on.';
 comment on column public.session_answer.daily_room_url is 'session_url, as older screens call it.';
 comment on column public.session_answer.daily_room_name is 'room_name, as older screens call it.';
-comment on column public.session_answer.join_opens_at is 'From when on its people can join.';
+comment on column public.session_answer.join_opens_at is
+  'The earliest moment at which its people can join.';
 comment on column public.session_answer.cancellation_reason is
-  'How it came to be cancelled: declined, withdrawn, expired, cancelled_by_client or cancelled_by_therapist; '
+  'Why it was cancelled: declined, withdrawn, expired, cancelled_by_client or cancelled_by_therapist; '
   'or what the application wrote there.';
 comment on column public.session_answer.cancelled_by is 'Who cancelled it.';
 comment on column public.session_answer.cancelled_at is 'When it was cancelled.';
@@ -97,5 +98,5 @@ comment on column public.session_answer.free_cancel_until is
 comment on column public.session_answer.no_show_by is
   'Of a no_show, who did not come: client, therapist or both.';
 comment on column public.session_answer.beside is
-  'Not part of the session. An act: message, room and what it did (refunded, credits_balance_after, ...); '
-  'a list: has_more; get_session: events.';
+  'Not part of the session. From an act: message, room and what it did (refunded, '
+  'credits_balance_after, ...). From a list: has_more. From get_session: events.';

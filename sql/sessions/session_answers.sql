@@ -1,8 +1,8 @@
--- A session as an act answers with it: its columns, and beside them the video room that it needs. The acts
--- add to it what they did.
+-- A session in the form in which an act returns it: its columns, and in beside the video room that it
+-- needs. The acts add to beside what they did.
 --
--- A proposed instant session has its room made beforehand, open long enough for an approval at the last
--- moment. A session that is over, or will not happen, needs none.
+-- The room of an instant session is made when the session is proposed. It stays open long enough for an
+-- approval at the last moment. A session that is over, or will not take place, needs no room.
 
 create or replace view session_approval.session_answers as
 select
@@ -27,8 +27,9 @@ cross join lateral (
 revoke all on session_approval.session_answers from public, anon, authenticated;
 
 comment on view session_approval.session_answers is
-  'The rows of public.session_answer as the acts begin them: a session, and beside it room: for any '
-  'provider, the room to make (name, opens_at and closes_at in unix seconds, max_participants), null where '
-  'it needs none. An act adds message, and where it applies credits_balance_after (credits), credits_low '
-  '(whether that is settings.low_balance or fewer), already_approved, refunded, refund_expires_at (when the '
-  'refunded credit stops paying; null never); of a session that has ended, room is the one to remove (name).';
+  'The rows of public.session_answer, before an act adds to them: a session, and in beside its room. '
+  'For any provider, room is the video room to make (name, opens_at and closes_at in unix seconds, '
+  'max_participants), or null when the session needs none. An act adds message and, where it applies, '
+  'credits_balance_after (credits), credits_low (whether the balance is settings.low_balance or less), '
+  'already_approved, refunded, and refund_expires_at (when the refunded credit stops paying; null means '
+  'never). For a session that has ended, room is the room to remove (name).';

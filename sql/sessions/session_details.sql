@@ -1,14 +1,15 @@
--- What a session shows to its two people: every function that answers with sessions returns these rows, as
--- public.session_answer. A column more stands here and there; a test compares the two.
+-- What the two people of a session see of it. Every function that answers with sessions returns these
+-- rows, as public.session_answer. A new column must be added in both places; a test compares the two.
 --
--- It is granted to nobody. Which rows a caller gets is decided by the function that reads it; a view in an
--- exposed schema would have to leave that to row level security, which an installation may have switched off.
--- A proposal that nobody answered in time reads as cancelled from that moment on, swept or not, and where
--- the room is stays hidden until approval, and for good without one, also when older code wrote it into a
--- waiting row.
+-- No role has a grant on the view. The function that reads it decides which rows a caller gets. A view
+-- in an exposed schema would leave that to row level security, which an installation may have switched
+-- off.
+-- A proposal that was not answered in time reads as cancelled from that moment on, whether or not the
+-- sweep has run. The room's address and name stay hidden until the session is approved. If it is never
+-- approved they stay hidden for good, even when older code wrote them into a waiting row.
 --
--- Older installations keep created_at, cancelled_at and others without a time zone, in UTC. The epoch of a
--- moment is the same number for either type.
+-- Older installations keep created_at, cancelled_at and other columns without a time zone, in UTC. The
+-- epoch of a moment is the same number for both types.
 
 create or replace view session_approval.session_details as
 select
@@ -73,4 +74,4 @@ left join session_approval.people client on client.id = s.user_id;
 revoke all on session_approval.session_details from public, anon, authenticated;
 
 comment on view session_approval.session_details is
-  'A session as its two people see it: what create, approve, list and get answer with.';
+  'A session as its two people see it: create, approve, list and get return these columns.';

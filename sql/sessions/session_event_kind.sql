@@ -1,8 +1,9 @@
--- What an event is called, from what changed: the status, the reason of a cancellation, the time.
+-- The kind of an event. It depends on what changed: the status, the reason of a cancellation, the time.
 --
--- A change of status tells more than one of time: an instant session that starts on approval is approved, not
--- moved. objection is never derived: it changes nothing. changed is what has no name of its own, such as a
--- session that other code inserts, or a confirmation.
+-- A change of status counts before a change of time: an instant session that starts on approval is
+-- approved, not moved. The kind objection never comes from here, because an objection changes nothing.
+-- The kind changed is for a change that has no name of its own, such as a session that other code
+-- inserts, or a confirmation.
 
 create or replace function session_approval.session_event_kind(
   p_from_status text,

@@ -1,4 +1,5 @@
--- Whether the last change of a session's status was nobody's in particular, such as the sweep's.
+-- Whether the last change of a session's status has no actor. The sweep, for example, makes such
+-- changes.
 
 create or replace function session_approval.status_set_by_system(p_session_id uuid)
 returns boolean
@@ -15,6 +16,6 @@ as $$
 $$;
 
 comment on function session_approval.status_set_by_system(uuid) is
-  'Whether nobody in particular made the last change of this session''s status.';
+  'Whether the last change of this session''s status has no actor.';
 
 revoke all on function session_approval.status_set_by_system(uuid) from public, anon, authenticated;

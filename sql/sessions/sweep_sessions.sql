@@ -1,11 +1,11 @@
--- Put away what time has ended: proposals that nobody answered, approved sessions whose end has passed, and
--- clients' credits that have expired. Sessions and lots of other kinds are the application's own affair.
+-- End what is out of time: proposals that were not answered, approved sessions whose end has passed, and
+-- clients' credits that have expired. The application itself takes care of other sessions and lots.
 --
--- Caller: service_role, or the owner; every minute or so. Nothing depends on it being punctual, for every
--- function treats an expired proposal as cancelled and an expired lot as spent.
--- At most 500 of each at a time, skipping what somebody else has locked, so that it can run from two places
--- and beside approvals: call it again while it answers with 500. Credits go back in the order of their lots,
--- which is the order in which an approval locks them.
+-- Caller: service_role, or the owner; every minute or so. The sweep does not have to be punctual,
+-- because every function treats an expired proposal as cancelled and an expired lot as spent.
+-- A sweep ends at most 500 of each, and skips rows that another transaction has locked. So it can run
+-- from two places at once, and beside approvals. Call it again while it answers with 500.
+-- Credits go back in the order of their lots, which is the order in which an approval locks them.
 --
 -- It also writes down the search_path of the application's triggers, where a schema's grants have changed.
 
@@ -91,8 +91,8 @@ set search_path = ''
 as $$ select * from session_approval.sweep_sessions() $$;
 
 comment on function public.sweep_sessions() is
-  'Cancel proposals that nobody answered in time and write off expired credits, up to 500 of each. For '
-  'service_role.';
+  'Cancel proposals that were not answered in time, close approved sessions whose end has passed and '
+  'write off expired credits, up to 500 of each. For service_role.';
 comment on function session_approval.sweep_sessions() is 'The implementation of public.sweep_sessions.';
 
 revoke all on function public.sweep_sessions() from public, anon, authenticated, service_role;

@@ -1,4 +1,4 @@
--- What guards sessions, records their changes and tells their people.
+-- The triggers that guard sessions, record their changes and tell their people.
 
 \ir guard_session.sql
 \ir record_session_event.sql

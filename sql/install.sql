@@ -1,4 +1,4 @@
--- The whole database on one screen: what holds data first, then what reads it, then what guards it.
+-- The whole database on one screen: first the tables, then the functions and views, then the triggers.
 -- psql -X -1 -v ON_ERROR_STOP=1 -f sql/install.sql    (safe to run again: the second run changes nothing)
 
 \ir install/timeouts.sql

@@ -1,7 +1,10 @@
--- Add a column to a table where it is missing, and say what it is for. p_definition: as in "alter table ...
--- add column"; p_comment: null leaves the comment that is there.
+-- Add a column to a table if the table does not have it, and comment the column.
 --
--- Caller: the install alone. Locks: the table, against everybody, and only where the column is missing.
+-- p_definition: as in "alter table ... add column".
+-- p_comment: null keeps the comment that the column has.
+--
+-- Caller: the install alone. Locks: the table, against readers and writers, only if the column is
+-- missing.
 
 create or replace function session_approval.add_column(
   p_table text,
@@ -34,6 +37,6 @@ end
 $$;
 
 comment on function session_approval.add_column(text, text, text, text) is
-  'Add a column to a table where it is missing, and comment it.';
+  'Add a column to a table if the table does not have it, and comment the column.';
 
 revoke all on function session_approval.add_column(text, text, text, text) from public, anon, authenticated;

@@ -1,6 +1,6 @@
--- The sessions that an earlier release or attempt left hold their time. Writers have been locked out since
--- before the triggers were made, until this transaction ends. sql/online/bookings.sql does the same
--- afterwards, session by session.
+-- Book the time of the sessions that an earlier release or attempt left. The install locked writers out
+-- before it made the triggers, and they stay out until this transaction ends. An online install skips
+-- this, because sql/online/bookings.sql does the same afterwards, session by session.
 
 do $$
 begin

@@ -1,6 +1,8 @@
--- The lots that are there get their opening entries. Writers have been locked out since before the triggers
--- were made, until this transaction ends, so that no change falls between the two. sql/online/lots.sql does
--- the same afterwards, in batches; a lot that is changed before its turn is opened by its trigger.
+-- Write an opening entry for every lot that has none. The install locked writers out before it made the
+-- triggers, and they stay out until this transaction ends. So no change of a balance is missed.
+--
+-- An online install skips this, because sql/online/lots.sql does the same afterwards, in batches. If a
+-- lot changes before its turn, the trigger writes its opening entry.
 
 do $$
 begin

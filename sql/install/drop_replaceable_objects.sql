@@ -1,8 +1,9 @@
--- Functions, views and the composite types that the entry points return hold no data. Every install drops
--- them and makes them again, in one transaction.
+-- Functions, views and the composite types that the entry points return hold no data. Every install
+-- drops them and makes them again, in one transaction.
 --
--- An earlier attempt left a function of the published name that fails on every call; its columns differ from
--- ours, so that it must go before ours can stand in its place. How to make it again is kept.
+-- An earlier attempt left a function with the published name, and that function fails on every call. It
+-- returns other columns than ours, so it is dropped before ours is made. The statements that make the
+-- old function again are kept for the uninstall.
 do $$
 begin
   insert into session_approval.install_changes (kind, name, was)
@@ -44,13 +45,16 @@ begin
 end
 $$;
 
--- Dropped first, because their shape may have changed since the last install: Postgres gives no function
--- another result, and no view another column in its middle. What an object of the database's own depends on
--- stays, and is replaced where it stands. Roles of the database's own get their grants on entry points again
--- at the end, by name, because the parameters may have changed (sql/install/restore_grants.sql).
+-- Our objects are dropped first, because their shape may have changed since the last install: "create or
+-- replace" cannot change a function's result, or add a column in the middle of a view.
+--
+-- If an object of the application depends on one of ours, ours is not dropped: it is replaced in place.
+--
+-- Other roles of this database may have grants on entry points. They get these grants again at the end,
+-- by the function's name, because its parameters may have changed (sql/install/restore_grants.sql).
 do $$
 declare
-  -- Taken down first: a type is known by the functions that return it.
+  -- Listed before anything is dropped: a type is ours because one of our functions returns it.
   v_public constant jsonb := (
     select coalesce(jsonb_agg(to_jsonb(o)), '[]') from pg_temp.our_public_objects o
   );

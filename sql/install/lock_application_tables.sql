@@ -1,5 +1,5 @@
--- From here to the end nobody writes sessions or credits. It comes last, before the triggers, so that it is
--- short.
+-- Lock other writers out of sessions and credits, until the transaction ends. This comes as late as it
+-- can, just before the triggers, so that writers wait only for a short time.
 
 do $$
 begin

@@ -1,11 +1,11 @@
--- Take a lock on tables of the application's that keeps its writers out, without making them queue for long:
--- whoever waits for such a lock has everybody after it wait as well. So it is asked for in bites of 40 ms,
--- all of the tables or none, for five seconds.
+-- Lock tables of the application against writers, without making the writers queue for long. A
+-- transaction that waits for such a lock makes all later ones wait behind it. So each attempt waits
+-- 40 ms at most, and gets all of the tables or none. The attempts go on for five seconds.
 --
--- p_mode: access exclusive; or share row exclusive, which lets readers go on.
+-- p_mode: access exclusive; or share row exclusive, which readers do not wait for.
 --
 -- Caller: the install alone. Locks: the tables in the order given, to the end of the transaction.
--- Refuses with 55P03 when others would not let go, and names them.
+-- Refuses with 55P03 when other transactions keep their locks, and names their processes.
 
 create or replace function session_approval.lock_tables(p_mode text, variadic p_tables text[])
 returns void
@@ -23,7 +23,8 @@ declare
   v_table text;
   v_holders text;
 begin
-  -- This mode keeps nobody out. Waiting for it makes an automatic vacuum give way, and holding it, stay away.
+  -- This mode does not block reads or writes. Waiting for it makes a running autovacuum stop; holding it
+  -- keeps autovacuum away.
   foreach v_table in array p_tables loop
     execute format('lock table %s in share update exclusive mode', v_table::regclass);
   end loop;
@@ -57,7 +58,7 @@ begin
             errcode = 'lock_not_available';
         end if;
 
-        -- Those who queued up behind the attempt go first.
+        -- The transactions that queued behind this attempt go first.
         perform pg_sleep(0.1 + random() / 10);
     end;
   end loop;
@@ -65,6 +66,6 @@ end
 $$;
 
 comment on function session_approval.lock_tables(text, text[]) is
-  'Lock tables of the application, in bites so short that nobody queues behind it for long.';
+  'Lock tables of the application, in short attempts, so that other transactions do not wait for long.';
 
 revoke all on function session_approval.lock_tables(text, text[]) from public, anon, authenticated;

@@ -1,3 +1,3 @@
--- PostgREST learns of the functions at once; where none listens this does nothing.
+-- Tell PostgREST to load the new functions now. If no PostgREST listens, this does nothing.
 
 notify pgrst, 'reload schema';

@@ -1,7 +1,7 @@
--- Everything of ours as it is defined in this database at this moment, each by a digest: what an install
--- records, and what make doctor compares with the record.
+-- A digest of the definition of each object of ours, as this database has it now. An install records the
+-- digests, and make doctor compares them with that record.
 --
--- search_path is empty as everywhere, so that Postgres prints every name in full, whoever asks.
+-- search_path is empty as everywhere, so that Postgres prints every name in full for every caller.
 
 create or replace function session_approval.object_digests()
 returns table (kind text, name text, digest text)
@@ -93,6 +93,6 @@ as $$
 $$;
 
 comment on function session_approval.object_digests() is
-  'Every function, view, type, constraint, index, trigger and grant of ours, by a digest of its definition.';
+  'Every function, view, type, constraint, index, trigger and grant of ours, each with a digest.';
 
 revoke all on function session_approval.object_digests() from public, anon, authenticated;

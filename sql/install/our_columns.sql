@@ -1,15 +1,17 @@
--- Every column that the install adds to the application's tables, each declared here and nowhere else. The
--- preconditions, the record of what was added, the "alter table" and the comments all read this list.
+-- Every column that the install adds to the application's tables. Each is declared here and nowhere
+-- else. The preconditions, the record of what was added, the "alter table" and the comments all read
+-- this list.
 --
--- definition: as in "alter table ... add column". It holds no check, and no default that Postgres would have
---   to work out row by row, so that adding it reads no row, however many there are.
+-- definition: as in "alter table ... add column". It has no check, and no default that Postgres must
+--   compute for each row. So Postgres adds the column without reading the rows.
 -- values: what the column may hold; adds the check <name>_is_known, which is validated afterwards.
--- accepts: the types that our functions can work with, where the application has such a column already.
--- filled: whether a new session, or a grant, always or sometimes fills it; null where neither does.
--- comment: null for a column whose name the application may use for the same thing; its comment stays.
+-- accepts: the types that our functions can work with, if the application has such a column already.
+-- filled: whether a new session, or a grant, fills it always or sometimes; null if neither fills it.
+-- comment: null if the application may use this name for the same thing; the column then keeps its
+--   comment.
 --
--- A temporary table, because the preconditions need it before there is a schema of ours. It goes when the
--- connection ends.
+-- This is a temporary table, because the preconditions need it before our schema exists. It goes when
+-- the connection ends.
 
 create temporary table if not exists our_columns (
   table_name text,

@@ -1,5 +1,7 @@
--- Every index that the install adds to the application's tables, each declared here and nowhere else, with
--- what reads it. The record of what was added, migrations/0012_indexes.sql and online/indexes.sql read this.
+-- Every index that the install adds to the application's tables. Each is declared here and nowhere else,
+-- and the comment above it names the function that needs it. This list is read by the record of what was
+-- added, migrations/0012_indexes.sql and online/indexes.sql.
+--
 -- definition: as in "create index name on table".
 
 create temporary table if not exists our_indexes (

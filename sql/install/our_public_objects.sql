@@ -1,11 +1,12 @@
--- What in schema public is ours: the entry points, and the composite types that they return. The
--- preconditions and the install ask here; session_approval.public_objects is the same view for later.
+-- Our objects in schema public: the entry points, and the composite types that they return. The
+-- preconditions and the install read this view. session_approval.public_objects is the same view for
+-- later.
 --
--- An entry point has the name of its implementation in session_approval, and its body does nothing but call
--- it. A function of the application's own that calls ours and does more than that is the application's.
--- A type is ours where an implementation returns it.
+-- An entry point has the name of its implementation in session_approval, and its body only calls that. A
+-- function that calls one of ours and does more than that belongs to the application.
+-- A type is ours if an implementation returns it.
 --
--- A temporary view, because the preconditions need it before there is a schema of ours. It goes when the
+-- This is a temporary view, because the preconditions need it before our schema exists. It goes when the
 -- connection ends.
 
 create or replace temporary view our_public_objects as

@@ -1,6 +1,6 @@
--- Stop before anything is changed when this database lacks what the rest of the install relies on, or has
--- something in its place that the install cannot work with.
--- One message lists all of it, each with what to do about it.
+-- Stop before anything is changed if this database lacks something that the install needs, or has
+-- something there that the install cannot work with. One message lists everything, each with what to do
+-- about it.
 
 do $$
 declare
@@ -17,21 +17,21 @@ begin
       a.atthasdef or a.attidentity <> '' or coalesce(t.typdefault, '') <> '' as has_default
     from pg_catalog.pg_attribute a
     join pg_catalog.pg_class c on c.oid = a.attrelid
-    -- Columns that were dropped have no type.
+    -- A dropped column has no type, so this join leaves it out.
     join pg_catalog.pg_type t on t.oid = a.atttypid
     left join pg_catalog.pg_type base on base.oid = t.typbasetype
     where c.relnamespace = 'public'::regnamespace
       and c.relname in ('users', 'sessions', 'user_credits')
       and a.attnum > 0
   ),
-  -- Looked up like this, since to_regclass fails where the schema is somebody else's.
+  -- This does not use to_regclass, which fails if another role owns the schema and we may not use it.
   people as (
     select
     from pg_catalog.pg_class c
     where c.relnamespace = to_regnamespace('session_approval')
       and c.relname = 'people'
   ),
-  -- What the application brings. accepts, filled: as in install/our_columns.sql.
+  -- Columns that the application must have. accepts, filled: as in install/our_columns.sql.
   needed (name, accepts, filled) as (
     values
       ('sessions.id', 'uuid', null), ('sessions.user_id', 'uuid', 'always'),
@@ -43,7 +43,7 @@ begin
       ('user_credits.user_type', 'text', 'always'), ('user_credits.credits_balance', 'number', 'always'),
       ('user_credits.created_at', 'timestamptz or timestamp', null)
   ),
-  -- What the functions can read and write, by what they do with each column.
+  -- Every column that the functions read or write, with the types that they can work with.
   expected (name, accepts, filled) as (
     select n.name, n.accepts, n.filled from needed n
     union all
@@ -198,7 +198,7 @@ begin
       and c.is_not_null
       and not c.has_default
       and c.name not in (select e.name from expected e where e.filled is not null)
-      -- A trigger of the application's own may fill it.
+      -- A trigger of the application may fill it.
       and not exists (
         select
         from pg_catalog.pg_trigger t
@@ -241,7 +241,7 @@ begin
         'preview_cancellation', 'reconcile_credits', 'record_video_event', 'sweep_sessions'
       )
       and f.oid not in (select o.oid from pg_temp.our_public_objects o where o.kind = 'function')
-      -- The published one, which an earlier attempt left, is replaced.
+      -- The function that an earlier attempt published is replaced.
       and f.oid is distinct from to_regprocedure('public.approve_session_and_deduct_credit(uuid, uuid)')
 
     union all

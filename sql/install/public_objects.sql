@@ -1,5 +1,5 @@
--- What in schema public is ours: for the record of an install, and for taking the product out. It is defined
--- in our_public_objects.sql.
+-- Our objects in schema public. The record of an install and the uninstall read this view. Its
+-- definition is in our_public_objects.sql.
 
 do $$
 begin

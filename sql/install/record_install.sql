@@ -1,11 +1,12 @@
--- What is installed now is written down, unless the last install left exactly this. Looking takes longer than
--- making the triggers: sql/online does it afterwards, in a transaction that locks nothing.
+-- Record what is installed now, unless the last install recorded exactly this. To compute the digests
+-- takes longer than to make the triggers. So sql/online does it afterwards, in a transaction that locks
+-- nothing.
 
 insert into session_approval.installs (version, checksum, definitions)
 select session_approval.version(), ours.checksum, ours.definitions
 from (
   select
-    -- In an order that is the same under every collation.
+    -- The collation is named, so that the order is the same in every database.
     md5(
       string_agg(d.name || d.digest, ',' order by d.name collate "C") filter (where d.kind = 'function')
     ) as checksum,

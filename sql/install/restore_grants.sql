@@ -1,4 +1,4 @@
--- Roles of the database's own that could call an entry point before this install can call it again.
+-- Other roles of this database that could call an entry point before this install can call it again.
 
 do $$
 declare

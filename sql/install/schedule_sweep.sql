@@ -1,9 +1,9 @@
--- Where pg_cron is installed, the sweep runs every minute by itself; elsewhere an operator's command does it.
--- A job of this name is replaced, not added again.
+-- If pg_cron is installed, it runs the sweep every minute. Otherwise an operator's command runs the
+-- sweep. A second install replaces the job of this name and adds no second one.
 
 do $$
 begin
-  -- Asked by itself and first: where the schema may not be used, to_regprocedure fails.
+  -- This is asked first and in an "if" of its own: to_regprocedure fails if we may not use the schema.
   if has_schema_privilege(to_regnamespace('cron')::oid, 'usage') then
     if to_regprocedure('cron.schedule(text, text, text)') is not null then
       perform cron.schedule(

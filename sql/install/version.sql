@@ -1,4 +1,5 @@
--- Which release this is. The number stands here and nowhere else: make bundle and make doctor read it here.
+-- The number of this release. It is written here and nowhere else: make bundle and make doctor read it
+-- here.
 
 create or replace function session_approval.version()
 returns text

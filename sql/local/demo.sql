@@ -1,5 +1,5 @@
--- The people of the local stack: two therapists, and clients in every state that a wallet can be in.
--- Run again, it changes nothing.
+-- The people of the local stack: two therapists, and one client for each state that a wallet can have.
+-- A second run changes nothing.
 
 insert into public.users (id, email, full_name, user_type, time_zone)
 values
@@ -17,7 +17,7 @@ values
     'Dan Shrestha', 'individual', 'Asia/Kathmandu')
 on conflict (id) do nothing;
 
--- Ada has several lots, Ben one credit, Cleo one that has expired, Dan none at all.
+-- Ada has several lots, Ben has one credit, Cleo has one expired lot, and Dan has no lot.
 insert into public.user_credits (id, user_id, user_type, credits_balance, expires_at, created_at)
 values
   ('00000000-0000-4000-9000-000000000001', '00000000-0000-4000-8000-000000000011', 'individual', 5,

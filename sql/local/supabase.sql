@@ -1,5 +1,6 @@
--- What Supabase brings and plain Postgres lacks: the API's roles, and auth.uid() over the token's claims.
--- For the local stack, tests and bare PostgREST; never needed on Supabase.
+-- What Supabase has and plain Postgres lacks: the API's roles, and auth.uid(), which reads the token's
+-- claims. The local stack, the tests and PostgREST without Supabase need it. Supabase itself never needs
+-- it.
 
 do $$
 begin
@@ -43,4 +44,4 @@ $$;
 grant execute on function auth.uid() to anon, authenticated, service_role;
 
 comment on schema auth is 'A stand-in for Supabase Auth.';
-comment on function auth.uid() is 'The token''s subject, null without a token.';
+comment on function auth.uid() is 'The subject of the token; null if there is no token.';

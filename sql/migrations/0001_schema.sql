@@ -1,17 +1,19 @@
--- The schema behind the doors: never exposed by PostgREST, so that only public.* functions are reachable.
+-- The schema of the implementations. PostgREST must not expose it, so that callers reach only the public
+-- functions.
 
 create schema if not exists session_approval;
 
 comment on schema session_approval is
-  'Session approval: the rooms behind the public functions, the credit ledger, events and settings. '
+  'Session approval: the implementations of the public functions, the credit ledger, events, settings. '
   'Do not add it to the exposed schemas.';
 
 revoke all on schema session_approval from public, anon;
--- The doors are security invoker and call a room here, so their callers must be able to look it up.
+-- An entry point is security invoker and calls its implementation here, so its callers need usage on
+-- this schema.
 grant usage on schema session_approval to authenticated, service_role;
 
--- What the install changes in what it finds is written down first, so that sql/uninstall can put it back:
--- a name of ours that is taken already belongs to the application, and is never dropped.
+-- The install records what it is going to change, so that sql/uninstall can put it back. If a name of
+-- ours is taken already, that object belongs to the application and is never dropped.
 create table if not exists session_approval.install_changes (
   kind text,
   name text,
@@ -26,14 +28,14 @@ create table if not exists session_approval.install_changes (
 revoke all on session_approval.install_changes from public, anon, authenticated, service_role;
 
 comment on table session_approval.install_changes is
-  'What the install added to the application''s tables, and what it replaced: read by uninstall_plan.';
+  'What the install added to the application''s tables, and what it replaced. uninstall_plan reads it.';
 comment on column session_approval.install_changes.kind is
-  'column, index, extension: added by the install. comment, check, function: replaced. view: found, and '
-  'left as it was.';
-comment on column session_approval.install_changes.name is 'Of what it is about.';
+  'column, index, extension: the install added it. comment, check, function: the install replaced it. '
+  'view: it was there, and the install left it as it was.';
+comment on column session_approval.install_changes.name is 'The name of the object.';
 comment on column session_approval.install_changes.was is
-  'What was there: a comment''s text, a check''s expression, the statements that make a function.';
-comment on column session_approval.install_changes.became is 'A check''s definition since then.';
+  'What was there before: a comment''s text, a check''s expression, statements that make a function.';
+comment on column session_approval.install_changes.became is 'The new definition of a check.';
 
 insert into session_approval.install_changes (kind, name)
 select 'column', ours.table_name || '.' || ours.name
@@ -52,7 +54,7 @@ from pg_temp.our_indexes ours
 where to_regclass('public.' || ours.name) is null
 on conflict do nothing;
 
--- Comments that the migrations write over, of columns that were there.
+-- The comments that the migrations overwrite, on columns that were there before.
 insert into session_approval.install_changes (kind, name, was)
 select 'comment', ours.table_name || '.' || ours.name, pg_catalog.col_description(a.attrelid, a.attnum)
 from pg_temp.our_columns ours
@@ -62,7 +64,8 @@ join pg_catalog.pg_attribute a
 where ours.comment is not null
 on conflict do nothing;
 
--- A comment of a column that the install adds is not one that was found; nor is what a second run meets.
+-- A column that the install adds had no comment before. On a second run it has our own comment, which
+-- must not be recorded either.
 delete from session_approval.install_changes n
 where n.kind = 'comment'
   and exists (

@@ -1,4 +1,4 @@
--- The installation's policy: one row, read with one select, changed with one update.
+-- The installation's policy, in one row: one select reads it, one update changes it.
 -- A release that needs another setting adds its line at the end.
 
 create table if not exists session_approval.settings (
@@ -218,7 +218,8 @@ begin
       )
   ) as c (name, definition, comment);
 
-  -- Earlier commits had it, and refund_unattended replaces it. It goes after the functions that read it.
+  -- Earlier commits had refund_no_show; refund_unattended replaces it. It is dropped only after the old
+  -- functions, which read it.
   if to_regprocedure('session_approval.close_session(uuid)') is null
     and exists (
       select

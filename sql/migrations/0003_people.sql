@@ -1,6 +1,6 @@
--- The one seam to the application's people: every function reads them through this view and nowhere else.
--- Its default reads public.users. Where people live elsewhere, a DBA creates or replaces this view, with
--- the same columns; the install then leaves it as it finds it.
+-- The application's people: every function reads them through this view and nowhere else. The default
+-- view reads public.users. If people are kept in another table, a DBA creates or replaces this view with
+-- the same columns. The install then leaves the view as it is.
 
 do $$
 declare
@@ -40,5 +40,6 @@ $$;
 revoke all on session_approval.people from public, anon, authenticated;
 
 comment on view session_approval.people is
-  'Everybody who can propose or approve: id (uuid), full_name, email, user_type (therapist; individual '
-  'or user for clients), is_active, time_zone (IANA or null). Redefine it where people live elsewhere.';
+  'The people who can propose or approve: id (uuid), full_name, email, user_type (therapist; individual '
+  'or user for clients), is_active, time_zone (IANA or null). Redefine this view if people are kept in '
+  'another table.';

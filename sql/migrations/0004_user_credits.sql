@@ -1,5 +1,6 @@
--- What a credit lot needs to be spent in the right order: whether it is active and until when.
--- The columns stand in install/our_columns.sql. Where one is there already, it keeps its type and its rows.
+-- Add the columns that decide which lot is spent first: whether a lot is active, and until when.
+-- install/our_columns.sql lists the columns. A column that is there already keeps its type and its
+-- values.
 
 do $$
 begin

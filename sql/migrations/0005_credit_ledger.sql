@@ -1,5 +1,6 @@
--- Every change of every credit balance, whoever made it: the sum of a lot's entries is its balance.
--- No foreign keys: the history outlives a deleted lot, session or person, and deleting them goes on working.
+-- Every change of every credit balance, by our functions or by other code. The sum of a lot's entries is
+-- its balance. There are no foreign keys: a lot, session or person can still be deleted, and its history
+-- stays.
 
 create table if not exists session_approval.credit_ledger (
   id bigint generated always as identity,
@@ -7,7 +8,7 @@ create table if not exists session_approval.credit_ledger (
   user_id uuid,
   session_id uuid,
   kind text not null,
-  -- Credits of one lot are an integer in user_credits, too.
+  -- The credits of a lot are an integer in user_credits, too.
   -- squawk-ignore prefer-bigint-over-int
   delta integer not null,
   -- squawk-ignore prefer-bigint-over-int
@@ -29,7 +30,7 @@ create table if not exists session_approval.credit_ledger (
   )
 );
 
--- What an entry answers to, since a correction can take a refunded credit again.
+-- An entry can name an earlier one, because a correction can take a refunded credit again.
 do $$
 begin
   perform session_approval.add_column('session_approval.credit_ledger', c.name, c.definition, c.comment)
@@ -55,7 +56,7 @@ begin
     perform session_approval.lock_tables('access exclusive', 'session_approval.credit_ledger');
     perform set_config('session_approval.allow_ledger_changes', 'on', true);
 
-    -- Earlier commits knew at most one debit and one refund of a session.
+    -- In earlier commits a session had at most one debit and one refund.
     update session_approval.credit_ledger refund
     set returns_id = debit.id
     from session_approval.credit_ledger debit
@@ -81,16 +82,16 @@ begin
 end
 $$;
 
--- "create index if not exists" keeps writers out even where the index is there.
+-- "create index if not exists" locks writers out even if the index is there.
 do $$
 begin
-  -- Reconciling a lot, and the opening entry of a lot that has none yet.
+  -- To reconcile a lot, and to find a lot that has no opening entry yet.
   if to_regclass('session_approval.credit_ledger_lot_id_idx') is null then
     create index credit_ledger_lot_id_idx
       on session_approval.credit_ledger (lot_id, id);
   end if;
 
-  -- A lot opens once, whoever comes first: sql/online, or a change of its balance.
+  -- A lot has one opening entry. Either sql/online or a change of its balance writes it.
   if to_regclass('session_approval.credit_ledger_lot_id_opening_idx') is null then
     create unique index credit_ledger_lot_id_opening_idx
       on session_approval.credit_ledger (lot_id)
@@ -103,15 +104,15 @@ begin
       on session_approval.credit_ledger (user_id, id desc);
   end if;
 
-  -- A session has at most one first debit, which names no entry; the last line of defence behind the locks.
-  -- And all debits and refunds of one session.
+  -- A session has at most one first debit, which names no earlier entry. The locks already prevent a
+  -- second one; this index is the last defence. It also finds all debits and refunds of one session.
   if to_regclass('session_approval.credit_ledger_session_id_returns_id_idx') is null then
     create unique index credit_ledger_session_id_returns_id_idx
       on session_approval.credit_ledger (session_id, coalesce(returns_id, 0))
       where kind in ('approval', 'refund');
   end if;
 
-  -- A debit is returned at most once, and a refund undone at most once.
+  -- A debit is returned at most once. A refund is undone at most once.
   if to_regclass('session_approval.credit_ledger_returns_id_idx') is null then
     create unique index credit_ledger_returns_id_idx
       on session_approval.credit_ledger (returns_id)
@@ -133,23 +134,25 @@ revoke all on sequence session_approval.credit_ledger_id_seq
 grant select on session_approval.credit_ledger to service_role;
 
 comment on table session_approval.credit_ledger is
-  'Append-only: one row for every change of any user_credits.credits_balance. Units are credits.';
-comment on column session_approval.credit_ledger.id is 'In the order in which the changes were made.';
+  'Append-only: one row for every change of any user_credits.credits_balance. The unit is one credit.';
+comment on column session_approval.credit_ledger.id is 'The order of the changes.';
 comment on column session_approval.credit_ledger.lot_id is 'The row of user_credits that changed.';
 comment on column session_approval.credit_ledger.user_id is
-  'Whose credits; null where the lot belongs to nobody.';
+  'The owner of the credits; null if the lot has no owner.';
 comment on column session_approval.credit_ledger.session_id is
-  'The session that was paid or refunded, where one was.';
+  'The session that was paid or refunded; null if the change is about no session.';
 comment on column session_approval.credit_ledger.kind is
-  'opening: found at install. grant: bought or given. approval: paid for a session. refund: returned '
-  'from one. expiry: written off. external: changed by something other than these functions.';
-comment on column session_approval.credit_ledger.delta is 'Credits added, or taken when negative.';
-comment on column session_approval.credit_ledger.balance_after is 'Credits in the lot afterwards.';
+  'opening: the balance at install. grant: bought or given. approval: paid for a session. refund: '
+  'returned from a session. expiry: written off. external: changed by other code than our functions.';
+comment on column session_approval.credit_ledger.delta is 'Credits added; negative if taken.';
+comment on column session_approval.credit_ledger.balance_after is 'Credits in the lot after the change.';
 comment on column session_approval.credit_ledger.actor_id is
-  'The person who did it, where the database knows one.';
-comment on column session_approval.credit_ledger.reason is 'In the actor''s words.';
+  'The person who made the change; null if the database does not know.';
+comment on column session_approval.credit_ledger.reason is 'The reason, in the actor''s words.';
 comment on column session_approval.credit_ledger.source is
-  'Of a grant: who paid, such as the payment provider. Of an external change: the database role.';
+  'For a grant: where it comes from, such as the payment provider. For an external change: the database '
+  'role.';
 comment on column session_approval.credit_ledger.reference is
-  'Of a grant: the payment''s own id; one reference of one source is one grant.';
-comment on column session_approval.credit_ledger.created_at is 'When, by the database''s clock.';
+  'For a grant: the payment''s own id. One source and one reference make one grant.';
+comment on column session_approval.credit_ledger.created_at is
+  'The time of the change, by the database''s clock.';

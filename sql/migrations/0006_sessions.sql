@@ -1,5 +1,6 @@
--- What a session needs to be proposed, approved and paid, beside what the application already keeps.
--- The columns stand in install/our_columns.sql. Where one is there already, it keeps its type and its rows.
+-- Add the columns that a session needs to be proposed, approved and paid, if the application lacks them.
+-- install/our_columns.sql lists the columns. A column that is there already keeps its type and its
+-- values.
 
 do $$
 declare
@@ -9,8 +10,8 @@ begin
   from pg_temp.our_columns ours
   where ours.table_name = 'sessions';
 
-  -- A check of a column that the install added. It is not valid for now, so that no row is read while
-  -- everybody waits; it is validated below, or by online/checks.sql.
+  -- Add a check to a column that the install added. The check is "not valid" first, so that no row is
+  -- read while other transactions wait. It is validated below, or by online/checks.sql.
   for v_check in
     select ours.name, ours.values
     from pg_temp.our_columns ours

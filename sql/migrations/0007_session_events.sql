@@ -1,5 +1,5 @@
--- Every change of every session's status or time, whoever made it.
--- No foreign key to sessions, so that truncating or deleting them goes on working.
+-- Every change of every session's status or time, by our functions or by other code.
+-- There is no foreign key to sessions, so that sessions can still be truncated or deleted.
 
 create table if not exists session_approval.session_events (
   id bigint generated always as identity,
@@ -43,7 +43,8 @@ begin
   ) then
     perform session_approval.lock_tables('access exclusive', 'session_approval.session_events');
 
-    -- Earlier commits wrote an event only where the status changed. The session says why it was cancelled.
+    -- Earlier commits wrote an event only if the status changed. The reason of a cancellation is read
+    -- from the session.
     update session_approval.session_events e
     set kind = session_approval.session_event_kind(
       earlier.from_status, earlier.to_status, s.cancellation_reason, false)
@@ -64,7 +65,7 @@ begin
 end
 $$;
 
--- "create index if not exists" keeps writers out even where the index is there.
+-- "create index if not exists" locks writers out even if the index is there.
 do $$
 begin
   -- get_session: one session's history, in order.
@@ -82,12 +83,14 @@ grant select on session_approval.session_events to service_role;
 
 comment on table session_approval.session_events is
   'One row for every change of any session''s status or time.';
-comment on column session_approval.session_events.id is 'In the order in which the changes were made.';
-comment on column session_approval.session_events.session_id is 'The session.';
-comment on column session_approval.session_events.from_status is 'Null when it was created.';
+comment on column session_approval.session_events.id is 'The order of the changes.';
+comment on column session_approval.session_events.session_id is 'The session that changed.';
+comment on column session_approval.session_events.from_status is
+  'The status before; null if the session was created.';
 comment on column session_approval.session_events.to_status is
-  'The status from then on; null where the application set none.';
+  'The status after; null if the application set none.';
 comment on column session_approval.session_events.actor_id is
-  'The person who did it, where the database knows one.';
-comment on column session_approval.session_events.reason is 'In the actor''s words.';
-comment on column session_approval.session_events.created_at is 'When, by the database''s clock.';
+  'The person who made the change; null if the database does not know.';
+comment on column session_approval.session_events.reason is 'The reason, in the actor''s words.';
+comment on column session_approval.session_events.created_at is
+  'The time of the change, by the database''s clock.';

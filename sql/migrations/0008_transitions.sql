@@ -1,6 +1,9 @@
--- How a session that needs approval may go from one status to another, for a DBA to read and for the guard to
--- obey: people with a token may write those marked direct_write_allowed themselves, as existing screens do;
--- the others are the functions' alone. service_role and the owner can write any; what they do is recorded.
+-- How a session that needs approval may go from one status to another. A DBA can read this table, and
+-- guard_session follows it.
+--
+-- People with a token may write the changes marked direct_write_allowed themselves, as existing screens
+-- do. Only the functions may write the others. service_role and the owner can write any; each change is
+-- recorded.
 
 create table if not exists session_approval.transitions (
   from_status text,
@@ -34,13 +37,13 @@ values
 on conflict (from_status, to_status) do nothing;
 
 revoke all on session_approval.transitions from public, anon, authenticated, service_role;
--- guard_session reads it as the person who writes.
+-- guard_session runs as the person who writes, so that person must be able to read this table.
 grant select on session_approval.transitions to authenticated, service_role;
 
 comment on table session_approval.transitions is
-  'The ways from one status to another of a session that needs approval.';
+  'How the status of a session that needs approval may change.';
 comment on column session_approval.transitions.from_status is 'The status before.';
-comment on column session_approval.transitions.to_status is 'The status afterwards.';
-comment on column session_approval.transitions.act is 'What brings it about.';
+comment on column session_approval.transitions.to_status is 'The status after.';
+comment on column session_approval.transitions.act is 'The act that makes the change.';
 comment on column session_approval.transitions.direct_write_allowed is
-  'Whether the session''s people may write it themselves; if not, only the functions do it for them.';
+  'Whether the session''s people may write the change themselves; if not, only the functions write it.';

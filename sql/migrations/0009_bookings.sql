@@ -1,10 +1,13 @@
--- Who is taken, and when: the calendar of the sessions that came through approval. Two of them can never hold
--- one person at one time, whoever writes them and whatever else goes wrong.
+-- Which person is busy, and when: the calendar of the sessions that need approval. The exclusion
+-- constraint keeps two of them from holding one person at the same time, even if other code has an
+-- error.
 --
--- A table of its own rather than a constraint on public.sessions, so that sessions which overlap already go
--- on living, those that other code inserts are never refused, and a slot can be held or given back by policy.
+-- This is a table of its own and not a constraint on public.sessions, for three reasons. Sessions that
+-- overlap already can stay. Sessions that other code inserts are never refused. A setting decides
+-- whether a waiting proposal holds its slot.
 
--- Compares uuids inside an exclusion constraint. Supabase keeps extensions in a schema of their own.
+-- The exclusion constraint needs btree_gist to compare uuids. Supabase keeps extensions in their own
+-- schema.
 do $$
 begin
   if not exists (select from pg_catalog.pg_extension e where e.extname = 'btree_gist') then
@@ -27,9 +30,9 @@ revoke all on session_approval.bookings from public, anon, authenticated, servic
 grant select on session_approval.bookings to service_role;
 
 comment on table session_approval.bookings is
-  'The time that each session which came through approval, or waits for it, holds of its two people. Kept by '
-  'a trigger on public.sessions; not to be written by hand.';
+  'The time that a session takes from its two people, once it is approved or waits for approval. A '
+  'trigger on public.sessions writes this table; do not write it by hand.';
 comment on column session_approval.bookings.session_id is 'The session that holds the time.';
-comment on column session_approval.bookings.person_id is 'Its therapist, or its client.';
+comment on column session_approval.bookings.person_id is 'The session''s therapist, or its client.';
 comment on column session_approval.bookings.during is
-  'From its start until just before its end, so that one session may begin when another ends.';
+  'From the session''s start to just before its end: one session may begin when another ends.';

@@ -1,5 +1,6 @@
--- What the video provider tells of sessions' rooms, each event once: who attended, from when to when.
--- No foreign key to sessions, so that truncating or deleting them goes on working.
+-- The events of sessions' video rooms that the video provider reports, each event once. They show who
+-- attended a session, and when.
+-- There is no foreign key to sessions, so that sessions can still be truncated or deleted.
 
 create table if not exists session_approval.video_events (
   id text,
@@ -14,10 +15,10 @@ create table if not exists session_approval.video_events (
   )
 );
 
--- "create index if not exists" keeps writers out even where the index is there.
+-- "create index if not exists" locks writers out even if the index is there.
 do $$
 begin
-  -- record_video_event: whether a session's meeting has ended; and who attended it, in order.
+  -- record_video_event: whether a session's meeting has ended, and who attended it, in order.
   if to_regclass('session_approval.video_events_session_id_idx') is null then
     create index video_events_session_id_idx
       on session_approval.video_events (session_id, occurred_at);
@@ -29,15 +30,16 @@ revoke all on session_approval.video_events from public, anon, authenticated, se
 grant select on session_approval.video_events to service_role;
 
 comment on table session_approval.video_events is
-  'One row for every event of a session''s video room: its meeting started or ended, somebody came or '
+  'One row for every event of a session''s video room: the meeting started or ended, a person came or '
   'went.';
 comment on column session_approval.video_events.id is
-  'The provider''s own id; an event that is told again is not kept again.';
-comment on column session_approval.video_events.session_id is 'The session whose room it was.';
+  'The provider''s own id. If the provider reports an event twice, it is kept once.';
+comment on column session_approval.video_events.session_id is 'The session of the video room.';
 comment on column session_approval.video_events.type is
   'meeting.started, participant.joined, participant.left or meeting.ended.';
 comment on column session_approval.video_events.user_id is
-  'Who came or went; null for a meeting, and for somebody without a token of ours.';
+  'The person who came or went; null for a meeting, and for a person without a token of ours.';
 comment on column session_approval.video_events.occurred_at is
-  'When, by the provider''s clock; its events may be told late and in any order.';
-comment on column session_approval.video_events.received_at is 'When it was told, by the database''s clock.';
+  'When it happened, by the provider''s clock. Events may arrive late and in any order.';
+comment on column session_approval.video_events.received_at is
+  'When it arrived, by the database''s clock.';

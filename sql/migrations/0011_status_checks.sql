@@ -1,7 +1,8 @@
--- A check on status alone that refuses one of the seven statuses is widened by them, and goes on
--- allowing all that it allowed. Checks that involve other columns are left alone.
+-- If a check on status alone refuses one of the seven statuses, the install widens it to allow all
+-- seven. The check still allows every value that it allowed before. Checks that use other columns too
+-- are left alone.
 --
--- sql/online looks at the rows that are there afterwards, when nobody has to wait for it.
+-- sql/online validates the check against the existing rows later, when no writer has to wait for it.
 
 do $$
 declare
@@ -40,7 +41,7 @@ begin
       insert into session_approval.install_changes (kind, name, was, became)
       select
         'check', v_check.conname, v_check.expression,
-        -- As it is once it is validated, if it is to be.
+        -- If the check is going to be validated, record its definition without "not valid".
         case when v_check.is_valid
           then regexp_replace(pg_catalog.pg_get_constraintdef(k.oid), ' NOT VALID$', '')
           else pg_catalog.pg_get_constraintdef(k.oid) end
@@ -51,7 +52,7 @@ begin
     end if;
   end loop;
 
-  -- What an interrupted sql/online left to do.
+  -- Validate the checks that an interrupted sql/online left "not valid".
   if current_setting('session_approval.online', true) is distinct from 'on' then
     for v_check in
       select k.conname

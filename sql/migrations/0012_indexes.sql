@@ -1,13 +1,13 @@
--- The indexes of the application's tables that the functions need (install/our_indexes.sql). Where they are
--- missing they are built here, and writers wait; sql/online builds the same beforehand, and nobody waits.
--- ("create index if not exists" would keep writers out even where the index is there.)
+-- The indexes on the application's tables that the functions need (install/our_indexes.sql). This file
+-- builds the missing ones, and writers wait. sql/online builds the same indexes before this, and no
+-- writer waits. ("create index if not exists" would lock writers out even if the index is there.)
 
 do $$
 declare
   v_unfinished text;
   v_index record;
 begin
-  -- What an interrupted "create index concurrently" of ours left.
+  -- Drop the incomplete indexes that an interrupted "create index concurrently" of ours left.
   for v_unfinished in
     select n.name
     from session_approval.install_changes n

@@ -1,5 +1,5 @@
--- The sessions that an earlier release or attempt left hold their time: the same, in the same order, as
--- sql/install/backfill_bookings.sql does it, one session in a transaction.
+-- Book the time of the sessions that an earlier release or attempt left. It does the same, in the same
+-- order, as sql/install/backfill_bookings.sql, but with one transaction for each session.
 
 set lock_timeout = '5s';
 
@@ -20,7 +20,7 @@ declare
   v_session_id uuid;
 begin
   foreach v_session_id in array v_sessions loop
-    -- What a session holds is changed only by whoever has locked it.
+    -- Only the transaction that has locked a session may change the time that it holds.
     perform from public.sessions s where s.id = v_session_id for no key update;
 
     perform session_approval.book_found_sessions(array[v_session_id]);

@@ -1,5 +1,5 @@
--- Checks that the migrations added, or widened, for new rows alone are held against the rows that are there:
--- one look at each, while others write.
+-- Validate the checks that the migrations added or widened for new rows only. Each check reads the
+-- existing rows once, while other transactions write.
 
 select format('alter table public.sessions validate constraint %I', k.conname)
 from pg_catalog.pg_constraint k

@@ -1,7 +1,9 @@
--- The indexes of install/our_indexes.sql, built while others write. What an interrupted build left, which
--- Postgres keeps up to date and never reads, goes first; where one is there already, nothing happens.
+-- Build the indexes of install/our_indexes.sql while other transactions write. An interrupted build
+-- leaves an index that Postgres updates but never reads; such an index is dropped first. An index that
+-- is there already is left alone.
 --
--- Nobody queues behind these, and behind what follows: they may wait, and take, as long as they need.
+-- No other transaction queues behind these statements or the ones that follow. So they have no time
+-- limit.
 
 set lock_timeout = 0;
 set statement_timeout = 0;

@@ -1,12 +1,13 @@
 -- The same install for large tables that are written to all the time: no writer waits longer than 100 ms.
 -- psql -X -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/online/install.sql    (no -1: it is many transactions)
 --
--- Interrupted, or stopped for a lock that was not to be had, it is run again and goes on where it was; every
--- step leaves a database that works, and that sql/uninstall/uninstall.sql takes back to what it was.
--- It needs a connection of its own to the server: not one through a pooler in transaction mode.
+-- If it is interrupted, or stops because it did not get a lock, run it again: it continues where it
+-- stopped. After every step the database works, and sql/uninstall/uninstall.sql can take it back to what
+-- it was. It needs its own connection to the server: not one through a pooler in transaction mode.
 --
--- Strong locks are taken in bites (lock_tables) and held for milliseconds. What takes long (indexes, looking
--- at every row for a check, an opening entry for every lot) takes locks that no writer waits for.
+-- Strong locks are taken in short attempts (lock_tables) and held for milliseconds. The long work
+-- (building indexes, reading every row for a check, an opening entry for every lot) takes locks that no
+-- writer waits for.
 
 \set ON_ERROR_STOP on
 set client_min_messages = warning;

@@ -1,6 +1,8 @@
--- The opening entries of the lots that were there, 500 in a transaction, which locks only lots that nobody
--- else has locked, and for milliseconds. A lot that changes before its turn is opened by its trigger:
--- whichever comes second finds it open (credit_ledger_lot_id_opening_idx).
+-- Write an opening entry for every lot that has none, up to 500 lots in a transaction. A transaction
+-- skips the lots that others have locked, and holds its own locks for milliseconds.
+--
+-- If a lot changes before its turn, the trigger writes its opening entry. A lot never gets two
+-- (credit_ledger_lot_id_opening_idx).
 
 do $$
 declare

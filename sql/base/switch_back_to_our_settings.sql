@@ -13,13 +13,12 @@ as $$
 declare
   v_name constant text := pg_catalog.concat('session_approval.found_', pg_catalog.pg_trigger_depth());
   v_found text := pg_catalog.current_setting(v_name, true);
-  v_dummy text;
 begin
   if v_found operator(pg_catalog.<>) '' then
-    v_dummy := pg_catalog.set_config('search_path', '', true);
-    v_dummy := pg_catalog.set_config('timezone', pg_catalog.split_part(v_found, ' ', 1), true);
-    v_dummy := pg_catalog.set_config('plan_cache_mode', pg_catalog.split_part(v_found, ' ', 2), true);
-    v_dummy := pg_catalog.set_config(v_name, '', true);
+    perform pg_catalog.set_config('search_path', '', true);
+    perform pg_catalog.set_config('timezone', pg_catalog.split_part(v_found, ' ', 1), true);
+    perform pg_catalog.set_config('plan_cache_mode', pg_catalog.split_part(v_found, ' ', 2), true);
+    perform pg_catalog.set_config(v_name, '', true);
   end if;
 
   return null;

@@ -61,14 +61,14 @@ begin
 
   -- Null is what RESET would set: what the connection began with. Another zone than UTC is not ours.
   if v_time_zone operator(pg_catalog.=) 'UTC' then
-    v_time_zone := pg_catalog.set_config('timezone', null, true);
+    perform pg_catalog.set_config('timezone', null, true);
   end if;
 
   if v_plans operator(pg_catalog.=) 'force_generic_plan' then
-    v_plans := pg_catalog.set_config('plan_cache_mode', null, true);
+    perform pg_catalog.set_config('plan_cache_mode', null, true);
   end if;
 
-  v_path := pg_catalog.set_config('search_path', v_path, true);
+  perform pg_catalog.set_config('search_path', v_path, true);
 
   return null;
 end

@@ -28,9 +28,9 @@ begin
     union all
 
     select format(
-      'a role other than its owner can create in schema %I: triggers of yours on sessions and user_credits do '
-      'not find what is in it inside our functions. Revoke that (revoke create on schema %1$I from ...), or '
-      'name the schema in them: alter function ... set search_path = %1$I', n.nspname)
+      'a role other than its owner can create in schema %I: triggers of yours on sessions and user_credits '
+      'do not find what is in it inside our functions. Revoke that (revoke create on schema %1$I from ...), '
+      'or name the schema in them: alter function ... set search_path = %1$I', n.nspname)
     from session_approval.settings settings
     cross join lateral unnest(string_to_array(settings.application_search_path, ',')) wanted (name)
     join pg_catalog.pg_namespace n on n.nspname = (parse_ident(btrim(wanted.name)))[1]

@@ -25,6 +25,7 @@ TRIGGERED_AS_OWNER = {
     "clear_bookings",
     "sync_booking",
     "record_credit_entry",
+    "follow_settings",
     "record_session_event",
     "record_truncated_credits",
 }

@@ -1,4 +1,4 @@
-// The only door to the API: whose token goes along, what a refusal is, and what time it is over there.
+// The only way to the API: whose token is sent, what a refusal is, and the server's time.
 
 /** What the API, or the way to it, said instead of yes. Status 0: no answer came at all. */
 export class Refusal extends Error {
@@ -14,7 +14,7 @@ export class Refusal extends Error {
 let pageToken; // for elements that have none of their own
 let ahead = 0; // how far the server's clock is ahead of this one
 
-/** Give a page's elements their token: a string, or a function that may be asked to renew it. */
+/** Give a page's elements their token: a string, or a function that can renew it. */
 export function useToken(source) {
   pageToken = source;
 }
@@ -22,7 +22,7 @@ export function useToken(source) {
 /** The server's time, however this device's clock is set. */
 export const now = () => Date.now() + ahead;
 
-/** Call the API for an element, and return the answer's data, the same object while it is unchanged. */
+/** Call the API for an element; return the answer's data, the same object while it is unchanged. */
 export async function call(host, ...request) {
   const token = await tokenOf(host, false);
   try {

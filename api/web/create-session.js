@@ -1,4 +1,4 @@
-// <create-session>: the therapist proposes a session to a client: regular, custom or instant.
+// <create-session>: a therapist proposes a session: regular, custom or instant.
 
 import { now } from "./api.js";
 import { momentOf, wall } from "./dates.js";
@@ -135,7 +135,7 @@ define("create-session", (host) => {
     );
   }
 
-  /** Propose a free time at once: all else is filled in, nobody pays yet, and it can be withdrawn. */
+  /** Propose a free time at once: nobody pays yet, and it can be withdrawn. */
   function choose(time) {
     const shown = new Date(wall(Date.parse(time), form.time_zone.value)).toISOString();
     [form.session_date.value, form.session_time.value] = shown.split(/[TZ.]/);
@@ -163,19 +163,14 @@ define("create-session", (host) => {
     host.emit("session-created", { session });
   }
 
+  async function allClients(after) {
+    const { clients, has_more } = await api("GET", `/therapist/clients?limit=100${after}`);
+    return has_more ? [...clients, ...(await allClients(`&after=${clients.at(-1).id}`))] : clients;
+  }
+
   return {
     nodes: [done, form],
-
-    async load() {
-      if (clients) return clients;
-      const all = [];
-      for (let page, after = ""; !page || page.has_more; after = `&after=${all.at(-1).id}`) {
-        page = await api("GET", `/therapist/clients?limit=100${after}`);
-        all.push(...page.clients);
-      }
-      return all;
-    },
-
+    load: async () => clients ?? allClients(""),
     show(loaded) {
       if (!clients) people.append(...loaded.map(person)), narrow();
       clients = loaded;

@@ -16,7 +16,7 @@ export function wall(moment, timeZone) {
   return Date.parse(`${shown.replace(" ", "T")}Z`);
 }
 
-/** The moment at which a zone's clocks show a date and a time; NaN while one is missing. */
+/** When a zone's clocks show a date and a time; NaN while one is missing. */
 export function momentOf(date, time, zone) {
   const wanted = Date.parse(`${date}T${time}Z`);
   const near = wanted && 2 * wanted - wall(wanted, zone);
@@ -29,7 +29,7 @@ export function clock(milliseconds) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
-/** How moments are written in one language and one zone: the device's own if none is named. */
+/** Moments in words, in one language and one zone: the device's own if none is given. */
 export function datesIn(locale, named) {
   const zone = named || new Intl.DateTimeFormat().resolvedOptions().timeZone;
   const format = (options) => (moment, timeZone = zone) =>

@@ -1,4 +1,4 @@
-// What the elements share: building DOM without markup strings, looking again, messages, lists and dialogs.
+// What the elements share: DOM, loading, messages, lists and dialogs.
 
 import { call, now, Refusal } from "./api.js";
 import { clock, datesIn, HOUR } from "./dates.js";
@@ -44,7 +44,7 @@ export function define(name, setup) {
       elements.delete(this);
     }
   }
-  // Named, so that frameworks give them as properties and not as attributes.
+  // Declared, so that frameworks set properties and not attributes.
   Object.assign(SessionElement.prototype, { token: undefined, texts: undefined });
   customElements.define(name, SessionElement);
 }
@@ -56,14 +56,14 @@ function furnish(element, setup) {
   const dates = datesIn(attribute("locale") ?? languageOf([lang, ...navigator.languages]), attribute("time-zone"));
   const [troubles, notices] = [h("div", { role: "status" }), h("div", { role: "status" })];
   const said = h("p.unseen", { role: "status" });
-  const kept = {}; // the API's last answers by path: in memory alone, for they are about health
+  const kept = {}; // the API's last answers by path; in memory only: they are about health
   let looking, shown;
 
   const t = (key, values) => textOf(dates.locale, element.texts, key, values);
 
   const focused = () => root.activeElement;
 
-  /** Tell the page, and have the other elements look; false when the page goes on by itself. */
+  /** Tell the page, and have the other elements load; false: the page goes on by itself. */
   function emit(type, detail) {
     const event = new CustomEvent(type, { detail, bubbles: true, composed: true, cancelable: true });
     const goOn = element.dispatchEvent(event);
@@ -71,7 +71,7 @@ function furnish(element, setup) {
     return goOn;
   }
 
-  /** Look again; anew: also when a look is under way, whose answer then counts no more. */
+  /** Load and show. anew: also during a load, whose answer is then dropped. */
   async function refresh(anew) {
     if (looking && !anew) return;
     const mine = (looking = own.load());
@@ -90,7 +90,7 @@ function furnish(element, setup) {
     if (troubles.textContent !== words.textContent) troubles.replaceChildren(words);
   }
 
-  /** A refusal in words for people; to sign in, the way there. */
+  /** A refusal in words; where nobody is signed in, a link to sign in. */
   function refusal(error, values) {
     if (!(error instanceof Refusal)) console.error(error);
     const text = t(`refused.${error.code}`, values) || (error.status && error.message) || t("failed");
@@ -143,7 +143,7 @@ function furnish(element, setup) {
 
   const purchaseLink = () => attribute("purchase-url") && link("plain", "getCredits", attribute("purchase-url"));
 
-  /** A titled list. fill(items, draw) leaves alone what has not changed, and does not lose the focus. */
+  /** A titled list. fill(items, draw) keeps what has not changed, and the focus. */
   function list(name) {
     const title = h("h2", { id: name, tabindex: -1 }, t(`list.${name}`));
     const empty = h("p.hint", t("loading"));

@@ -1,4 +1,4 @@
-// When elements look again: one of them has changed a session, or the page is seen again, or has been for a while.
+// When elements load again: after a change by one, when the page is seen again, and every few seconds.
 
 const EVERY = 5000; // milliseconds
 

@@ -1,8 +1,8 @@
-// <pending-session-approvals>: the requests that wait for the client's answer, each with what it costs.
+// <pending-session-approvals>: requests that wait for the client's answer, and what they cost.
 
 import { define, h, nameOf } from "./element.js";
 
-const LINGER = 8000; // milliseconds for which a card stays to say why it goes
+const LINGER = 8000; // milliseconds that a card stays, to say why it goes
 
 define("pending-session-approvals", (host) => {
   const { t, api, credits, dates, button, joinLink } = host;
@@ -93,7 +93,7 @@ define("pending-session-approvals", (host) => {
     host.refresh(true);
   }
 
-  /** A request that waits no longer: ask what became of it, say so on its card, and let it go. */
+  /** A request waits no longer: say on its card what became of it, and remove that. */
   async function findOut(card) {
     change(card, { busy: true });
     const asked = api("GET", `/sessions/${card.id}`).then((answer) => answer.session);

@@ -1,4 +1,4 @@
-// <video-session>: joins a session and shows its room; when it is too early, waits and joins by itself.
+// <video-session>: joins a session and shows its room; too early, it waits and joins by itself.
 
 import { now } from "./api.js";
 import { clock, HOUR } from "./dates.js";

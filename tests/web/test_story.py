@@ -348,6 +348,24 @@ def test_a_proposal_shows_the_clients_local_time_beside_the_therapists(
     expect(preview).not_to_contain_text("For ")
 
 
+def test_a_client_of_the_third_page_can_be_chosen_too(
+    visit: Visitor, therapist: Person, db: Connection
+) -> None:
+    db.execute(
+        "insert into public.users (id, email, full_name, user_type) select gen_random_uuid(),"
+        " n || '@many.example.org', 'Zz ' || to_char(n, 'FM000'), 'individual'"
+        " from generate_series(1, 205) n"
+    )
+    try:
+        page = visit(therapist, CREATE).page
+        page.get_by_role("searchbox", name="Client").fill("Zz 205")
+
+        expect(page.get_by_role("radio", name="Zz 205")).to_be_visible()
+        expect(page.get_by_text("1 client found")).to_be_visible()
+    finally:
+        db.execute("delete from public.users where email like '%@many.example.org'")
+
+
 def test_what_is_wrong_with_a_proposal_stands_beside_its_field_and_the_first_has_the_focus(
     visit: Visitor, therapist: Person, client: Person, db: Connection
 ) -> None:

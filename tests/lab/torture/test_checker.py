@@ -39,7 +39,8 @@ class Story:
         if act in ("grant", "adjust", "reconcile"):
             attempt.answer = {"rows": rows}
         elif rows and "status" in rows[0]:
-            attempt.answer = {k: str(v) if k.endswith("id") else v for k, v in rows[0].items()}
+            flat = {**rows[0], **rows[0]["beside"]}  # over HTTP it stands beside the session
+            attempt.answer = {k: str(v) if k.endswith("id") else v for k, v in flat.items()}
             attempt.answer["approved_at"] = self._as_json(rows[0]["approved_at"])
         self.history.add(attempt)
         return rows

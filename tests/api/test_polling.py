@@ -53,7 +53,7 @@ def test_a_sessions_history_and_the_clients_are_304_until_they_change(
 
     _, etag = get(api, therapist, "/api/therapist/clients")
     assert get(api, therapist, "/api/therapist/clients", etag)[0] == 304
-    actors.add_person(db, "individual")
+    actors.add_person(db, "individual", "Aaliyah Aalto")  # by name among the first page's
     assert get(api, therapist, "/api/therapist/clients", etag)[0] == 200
 
 

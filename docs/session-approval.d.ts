@@ -654,7 +654,7 @@ export interface components {
             session_time?: string | null;
             /** @description IANA's name of it; the installation's own when left out. */
             time_zone?: string | null;
-            /** @description 5 to 480; 30 when left out. */
+            /** @description 5 to 480; settings.default_duration (30) when left out. */
             duration_minutes?: (number | string) | null;
             /** @description video when left out. */
             session_type?: string | null;

@@ -44,7 +44,7 @@ class Proposal(Body):
     time_zone: Text | None = None
     """IANA's name of it; the installation's own when left out."""
     duration_minutes: Integer | None = None
-    """5 to 480; 30 when left out."""
+    """5 to 480; settings.default_duration (30) when left out."""
     session_type: Text | None = None
     """video when left out."""
     title: Text | None = None

@@ -26,7 +26,9 @@ declare
   v_caller session_approval.people := session_approval.prove_caller(auth.uid());
   v_people constant uuid[] := array_remove(array[v_caller.id, p_patient_id], null);
   v_start_time constant timestamptz := session_approval.parse_instant(p_start_time);
-  v_end_time constant timestamptz := v_start_time + make_interval(mins => p_duration_minutes);
+  v_duration_minutes constant integer := coalesce(
+    p_duration_minutes, (select settings.default_duration from session_approval.settings settings));
+  v_end_time constant timestamptz := v_start_time + make_interval(mins => v_duration_minutes);
   v_except_id constant uuid := (
     select s.id
     from public.sessions s
@@ -49,7 +51,7 @@ begin
         then 'must be in the future'
     end,
     'duration_minutes', case
-      when (p_duration_minutes between 5 and 480) is not true
+      when (v_duration_minutes between 5 and 480) is not true
         then 'must be a whole number of minutes from 5 to 480'
     end,
     'patient_id', case
@@ -82,7 +84,7 @@ $$;
 
 create or replace function public.check_availability(
   p_start_time text,
-  p_duration_minutes integer default 30,
+  p_duration_minutes integer default null,
   p_exclude_session_id uuid default null,
   p_patient_id uuid default null
 )

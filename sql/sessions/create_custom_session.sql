@@ -44,6 +44,8 @@ declare
   v_time_zone constant text := coalesce(
     p_time_zone, (select settings.default_time_zone from session_approval.settings settings));
   v_start_time constant timestamptz := session_approval.parse_instant(p_start_time);
+  v_duration_minutes constant integer := coalesce(
+    p_duration_minutes, (select settings.default_duration from session_approval.settings settings));
   v_problems jsonb;
   v_start record;
   v_session_id uuid;
@@ -56,7 +58,7 @@ begin
 
   v_problems := session_approval.check_proposal(
     v_caller.id, p_patient_id, v_start_time, p_session_date, p_session_time, p_time_zone,
-    p_duration_minutes, v_session_type, v_title, p_notes, v_is_instant, p_request_key);
+    v_duration_minutes, v_session_type, v_title, p_notes, v_is_instant, p_request_key);
   if v_start_time is null and p_start_time is not null and not v_is_instant then
     v_problems := v_problems || jsonb_build_object(
       'start_time', 'must be in ISO 8601 with an offset, such as 2030-01-31T10:00:00+01:00');
@@ -87,7 +89,7 @@ begin
   end if;
 
   v_session_id := session_approval.insert_or_find_proposal(
-    v_caller.id, p_patient_id, v_start.start_time, p_duration_minutes, v_time_zone, v_session_type,
+    v_caller.id, p_patient_id, v_start.start_time, v_duration_minutes, v_time_zone, v_session_type,
     v_title, p_notes, v_is_instant, p_request_key);
 
   select a.* into v_answer from session_approval.session_answers a where a.id = v_session_id;
@@ -108,7 +110,7 @@ create or replace function public.create_custom_session(
   p_session_date date default null,
   p_session_time time default null,
   p_time_zone text default null,
-  p_duration_minutes integer default 30,
+  p_duration_minutes integer default null,
   p_session_type text default 'video',
   p_title text default null,
   p_notes text default null,

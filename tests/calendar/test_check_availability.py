@@ -232,7 +232,6 @@ def test_every_field_that_is_wrong_is_named(
         ({"p_start_time": "-infinity"}, "start_time"),
         ({"p_start_time": "2200-01-01"}, "start_time"),
         ({"p_start_time": "294276-12-31 23:59"}, "start_time"),
-        ({"p_duration_minutes": None}, "duration_minutes"),
         ({"p_duration_minutes": 481}, "duration_minutes"),
         ({"p_duration_minutes": -30}, "duration_minutes"),
         ({"p_duration_minutes": 2147483647}, "duration_minutes"),

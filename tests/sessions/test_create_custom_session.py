@@ -74,6 +74,18 @@ def test_what_is_given_is_kept(db: Connection, therapist: Person, client: Person
     assert (session["title"], session["notes"]) == ("First steps", "Bring  a pen\n")
 
 
+@pytest.mark.parametrize("arguments", [{}, {"p_duration_minutes": None}])
+def test_a_proposal_without_a_duration_lasts_as_long_as_the_setting_says(
+    db: Connection, therapist: Person, client: Person, arguments: dict[str, None]
+) -> None:
+    configure(db, default_duration=50)
+
+    session = propose(db, therapist, client, **arguments)
+
+    assert session["duration_minutes"] == 50
+    assert (session["end_time"] - session["start_time"]).total_seconds() == 50 * 60
+
+
 @pytest.mark.parametrize("user_type", ["individual", "user"])
 def test_both_kinds_of_client_can_be_proposed_a_session(
     db: Connection, therapist: Person, user_type: str
@@ -337,7 +349,6 @@ INVALID: list[tuple[dict[str, Any], str]] = [
     ({"p_duration_minutes": 4}, "duration_minutes"),
     ({"p_duration_minutes": 481}, "duration_minutes"),
     ({"p_duration_minutes": -30}, "duration_minutes"),
-    ({"p_duration_minutes": None}, "duration_minutes"),
     ({"p_time_zone": "Europe/Londn"}, "time_zone"),
     ({"p_time_zone": "Londn5"}, "time_zone"),
     ({"p_time_zone": "+02:00"}, "time_zone"),

@@ -11,6 +11,8 @@ as $$
   select e.actor_id is null
   from session_approval.session_events e
   where e.session_id = p_session_id
+    -- A session that is moved leaves an event too.
+    and e.from_status is distinct from e.to_status
   order by e.id desc
   limit 1
 $$;

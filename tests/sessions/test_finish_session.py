@@ -114,6 +114,16 @@ def test_how_it_ended_is_not_said_twice_in_different_words(
     assert refusal.details == {"status": "no_show"}
 
 
+def test_a_move_by_an_operator_does_not_reopen_what_the_therapist_has_said(
+    db: Connection, therapist: Person, session: Row, refused: Refused, now: datetime
+) -> None:
+    finish(db, therapist, session, p_outcome="no_show")
+    change(db, "sessions", session["id"], end_time=now + timedelta(minutes=20))
+
+    with refused(409, "SESSION_NOT_FINISHABLE"):
+        finish(db, therapist, session, p_outcome="completed")
+
+
 @pytest.mark.parametrize("status", ["scheduled", "confirmed"])
 def test_a_session_that_nobody_joined_can_be_finished_from_its_start_on(
     db: Connection,

@@ -110,12 +110,12 @@ def taken(refused: Refused) -> Iterator[Any]:
     }
 
 
-# Who is in the way of whom.
+# Which sessions block which.
 
 
 @pytest.mark.parametrize("whose", ["the therapist's", "the client's", "both"])
 @pytest.mark.parametrize("is_approved", [False, True], ids=["waiting", "approved"])
-def test_nobody_is_proposed_two_sessions_at_once(
+def test_a_person_cannot_have_two_proposals_at_one_time(
     practice: Practice, refused: Refused, whose: str, is_approved: bool
 ) -> None:
     db, therapist, client = practice.db, practice.therapist, practice.client
@@ -185,7 +185,7 @@ def test_the_buffer_keeps_sessions_apart_on_both_sides(
 # Instant sessions.
 
 
-def test_a_waiting_instant_session_holds_nothing(practice: Practice, now: datetime) -> None:
+def test_a_waiting_instant_session_holds_no_time(practice: Practice, now: datetime) -> None:
     db = practice.db
     instant = propose(db, practice.therapist, practice.client, p_is_instant=True)
     soon = now + timedelta(microseconds=1)
@@ -225,7 +225,7 @@ def test_an_instant_session_is_approved_only_while_both_are_free(
     assert booked(db, instant) == holding(approved)
 
 
-def test_whoever_waits_for_a_session_that_began_earlier_is_still_busy(
+def test_a_therapist_with_an_approved_instant_session_is_busy(
     practice: Practice, refused: Refused
 ) -> None:
     db = practice.db
@@ -238,9 +238,7 @@ def test_whoever_waits_for_a_session_that_began_earlier_is_still_busy(
         approve(db, practice.other_client, second)
 
 
-def test_a_session_of_days_is_in_the_way_on_each_of_them(
-    practice: Practice, refused: Refused
-) -> None:
+def test_a_session_of_several_days_blocks_each_day(practice: Practice, refused: Refused) -> None:
     db, therapist = practice.db, practice.therapist
     session = approve(
         db, practice.client, propose(db, therapist, practice.client, p_start_time=TEN)
@@ -258,7 +256,7 @@ def test_a_session_of_days_is_in_the_way_on_each_of_them(
 
 
 @pytest.mark.parametrize("when", [{"p_is_instant": True}, {"p_start_time": TEN}], ids=str)
-def test_a_taken_time_is_told_before_a_missing_credit(
+def test_a_taken_time_is_refused_before_a_missing_credit(
     practice: Practice, refused: Refused, when: dict[str, Any]
 ) -> None:
     db, poor = practice.db, add_person(practice.db, "individual")
@@ -270,12 +268,12 @@ def test_a_taken_time_is_told_before_a_missing_credit(
         approve(db, poor, session)
 
 
-# Those who write past the functions.
+# Writes that do not use the functions.
 
 
 @pytest.mark.parametrize("writer", ["owner", "service_role"])
 @pytest.mark.parametrize("status", ["pending_approval", "scheduled", "confirmed", "in_progress"])
-def test_a_direct_write_cannot_book_anybody_twice_either(
+def test_a_direct_write_cannot_book_a_person_twice(
     practice: Practice, refused: Refused, writer: str, status: str
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -308,7 +306,7 @@ def test_a_direct_write_cannot_book_anybody_twice_either(
     assert booked(db, written) == holding(written)
 
 
-def test_the_table_itself_refuses_two_bookings_of_one_person_at_one_time(
+def test_the_table_refuses_two_bookings_of_one_person_at_one_time(
     practice: Practice,
 ) -> None:
     db = practice.db
@@ -322,7 +320,7 @@ def test_the_table_itself_refuses_two_bookings_of_one_person_at_one_time(
 
 
 @pytest.mark.parametrize("is_approved", [False, True], ids=["waiting", "approved"])
-def test_moving_a_session_moves_what_it_holds_or_is_refused(
+def test_a_move_of_a_session_moves_its_booking_or_is_refused(
     practice: Practice, refused: Refused, is_approved: bool
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -346,7 +344,7 @@ def test_moving_a_session_moves_what_it_holds_or_is_refused(
     assert propose(db, therapist, practice.other_client, p_start_time=TEN, p_duration_minutes=15)
 
 
-def test_a_proposal_that_ran_out_can_be_moved_by_whoever_gives_it_more_time_afterwards(
+def test_an_expired_proposal_can_be_moved_before_it_gets_more_time(
     practice: Practice,
 ) -> None:
     db = practice.db
@@ -370,7 +368,7 @@ def test_sessions_one_after_another_move_together(
         propose(db, practice.therapist, practice.client, p_start_time=TEN - by * number)
         for number in range(3)
     ]
-    # Each comes to where the one before it still is.
+    # Each session moves to the time that its neighbour still holds.
     sessions.reverse()
     for session in sessions:
         change(db, "sessions", session["id"], notes="stored in this order")
@@ -391,7 +389,7 @@ def test_sessions_one_after_another_move_together(
 
 
 @pytest.mark.parametrize("side", ["therapist_id", "user_id"])
-def test_giving_a_session_to_somebody_else_gives_them_its_time_or_is_refused(
+def test_a_session_that_gets_another_person_moves_its_booking_or_is_refused(
     practice: Practice, refused: Refused, side: str
 ) -> None:
     db = practice.db
@@ -417,7 +415,7 @@ def test_giving_a_session_to_somebody_else_gives_them_its_time_or_is_refused(
         assert propose(db, free_again[0], before, p_start_time=TEN)
 
 
-def test_a_session_that_comes_to_need_approval_takes_its_time_and_one_that_stops_gives_it_back(
+def test_a_session_holds_its_time_only_while_it_needs_approval(
     practice: Practice, refused: Refused
 ) -> None:
     db = practice.db
@@ -434,7 +432,7 @@ def test_a_session_that_comes_to_need_approval_takes_its_time_and_one_that_stops
         change(db, "sessions", older["id"], requires_approval=True)
 
 
-def test_a_waiting_session_that_becomes_instant_gives_its_time_back(practice: Practice) -> None:
+def test_a_waiting_session_that_becomes_instant_frees_its_time(practice: Practice) -> None:
     db = practice.db
     session = propose(db, practice.therapist, practice.client, p_start_time=TEN)
 
@@ -444,7 +442,7 @@ def test_a_waiting_session_that_becomes_instant_gives_its_time_back(practice: Pr
     assert booked(db, session) == holding(session)
 
 
-def test_a_proposal_that_never_said_whether_it_is_instant_holds_its_time(
+def test_a_proposal_with_an_empty_instant_flag_holds_its_time(
     practice: Practice, refused: Refused
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -465,7 +463,7 @@ def test_a_proposal_that_never_said_whether_it_is_instant_holds_its_time(
     change(db, "sessions", waiting["id"], notes="told")
 
 
-def test_a_session_with_oneself_or_with_nobody_is_no_double_booking(practice: Practice) -> None:
+def test_a_session_with_only_one_person_is_no_double_booking(practice: Practice) -> None:
     db = practice.db
     alone = insert(db, practice.therapist, practice.therapist, requires_approval=True)
     assert booked(db, alone) == [(practice.therapist.id, TEN, TEN + HALF)]
@@ -477,7 +475,7 @@ def test_a_session_with_oneself_or_with_nobody_is_no_double_booking(practice: Pr
     assert booked(db, open_one) == []
 
 
-# Giving time back.
+# Sessions that free their time.
 
 
 def decline(practice: Practice, session: Row) -> None:
@@ -555,7 +553,7 @@ def truncate(practice: Practice, _: Row) -> None:
         "truncated",
     ],
 )
-def test_a_session_that_will_not_take_place_gives_its_time_back(
+def test_a_session_that_has_ended_or_will_not_happen_frees_its_time(
     practice: Practice, end: Callable[[Practice, Row], None]
 ) -> None:
     db = practice.db
@@ -570,7 +568,7 @@ def test_a_session_that_will_not_take_place_gives_its_time_back(
     assert booked(db, session) == []
 
 
-def test_an_expired_proposal_that_is_in_the_way_is_put_away_as_the_sweep_does(
+def test_a_new_proposal_cancels_an_expired_one_as_the_sweep_does(
     practice: Practice, now: datetime
 ) -> None:
     db = practice.db
@@ -591,7 +589,7 @@ def test_an_expired_proposal_that_is_in_the_way_is_put_away_as_the_sweep_does(
 # The setting.
 
 
-def test_with_the_setting_off_waiting_proposals_hold_nothing_and_the_first_approval_wins(
+def test_the_first_approval_wins_if_waiting_proposals_hold_no_time(
     practice: Practice, refused: Refused
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -608,7 +606,7 @@ def test_with_the_setting_off_waiting_proposals_hold_nothing_and_the_first_appro
     assert booked(db, second) == holding(second)
 
 
-def test_what_the_server_approves_by_writing_takes_the_time_that_it_did_not_hold(
+def test_a_session_that_the_server_approves_directly_takes_its_time(
     practice: Practice,
 ) -> None:
     configure(practice.db, block_pending_slots=False)
@@ -620,7 +618,9 @@ def test_what_the_server_approves_by_writing_takes_the_time_that_it_did_not_hold
     assert booked(practice.db, session) == holding(session)
 
 
-def test_switching_the_setting_off_frees_what_waits(practice: Practice, refused: Refused) -> None:
+def test_a_waiting_proposal_frees_its_time_when_the_setting_goes_off(
+    practice: Practice, refused: Refused
+) -> None:
     db, therapist = practice.db, practice.therapist
     first = propose(db, therapist, practice.client, p_start_time=TEN)
     configure(db, block_pending_slots=False)
@@ -633,7 +633,7 @@ def test_switching_the_setting_off_frees_what_waits(practice: Practice, refused:
         approve(db, practice.client, first)
 
 
-def test_after_switching_it_off_a_proposal_that_still_held_its_time_can_be_approved(
+def test_an_earlier_proposal_can_be_approved_after_the_setting_goes_off(
     practice: Practice, refused: Refused
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -647,7 +647,7 @@ def test_after_switching_it_off_a_proposal_that_still_held_its_time_can_be_appro
         change(db, "sessions", second["id"], therapist_id=therapist.id, status="scheduled")
 
 
-def test_switching_it_on_again_lets_the_first_approval_win(
+def test_the_first_approval_wins_after_the_setting_goes_on_again(
     practice: Practice, refused: Refused
 ) -> None:
     db, therapist = practice.db, practice.therapist
@@ -666,10 +666,10 @@ def test_switching_it_on_again_lets_the_first_approval_win(
     assert booked(db, lone) == holding(lone)
 
 
-# What older code keeps.
+# Sessions of older code.
 
 
-def test_older_codes_sessions_are_seen_by_proposals_and_are_never_refused_themselves(
+def test_sessions_of_older_code_block_proposals_and_are_never_refused(
     practice: Practice, refused: Refused
 ) -> None:
     db, therapist, client = practice.db, practice.therapist, practice.client
@@ -700,7 +700,7 @@ def test_older_codes_sessions_are_seen_by_proposals_and_are_never_refused_themse
         ("cancelled", True),
     ],
 )
-def test_only_older_sessions_that_may_take_place_are_in_the_way(
+def test_an_older_session_blocks_a_proposal_only_if_it_can_still_happen(
     practice: Practice, refused: Refused, status: str, is_free: bool
 ) -> None:
     insert(practice.db, practice.therapist, practice.client, status=status)
@@ -726,7 +726,7 @@ def test_only_older_sessions_that_may_take_place_are_in_the_way(
     ids=str,
 )
 @pytest.mark.parametrize("requires_approval", [False, None, True])
-def test_times_that_make_no_sense_never_break_a_write(
+def test_invalid_times_never_break_a_write(
     practice: Practice,
     start: datetime | str | None,
     end: datetime | str | None,
@@ -762,7 +762,7 @@ def test_times_that_make_no_sense_never_break_a_write(
     db.execute("delete from public.sessions where id = %s", (session["id"],))
 
 
-def test_a_session_that_takes_no_time_is_approved_whoever_has_that_time(
+def test_a_session_of_zero_length_is_approved_at_a_taken_time(
     practice: Practice,
 ) -> None:
     db, therapist, client = practice.db, practice.therapist, practice.client
@@ -777,7 +777,7 @@ def test_a_session_that_takes_no_time_is_approved_whoever_has_that_time(
 
 
 @pytest.mark.parametrize(("end", "pairs"), [("now", 0), ("tomorrow", 1)])
-def test_double_bookings_that_are_over_are_not_told(
+def test_double_bookings_in_the_past_are_not_listed(
     practice: Practice, end: str, pairs: int
 ) -> None:
     db = practice.db
@@ -814,10 +814,10 @@ def test_a_session_without_an_end_ends_after_its_duration(
     )
 
 
-# Installing on what overlaps already.
+# Installing when sessions already overlap.
 
 
-def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
+def test_the_installation_keeps_overlapping_sessions_and_lists_the_pairs(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -872,7 +872,7 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
             for session in one_after_another:
                 assert booked(db, session) == holding(session)
 
-        # They go on as before: both can be joined and finished.
+        # Both sessions can still be joined and finished.
         for session, person in ((overlapping, other), (approved, client)):
             call(db, person, "join_session", p_session_id=session["id"])
             change(db, "sessions", session["id"], notes="told")
@@ -885,7 +885,7 @@ def test_installing_on_sessions_that_overlap_keeps_them_and_lists_the_pairs(
         )
 
 
-def test_what_is_only_told_of_a_proposal_changes_whoever_has_its_time_by_now(
+def test_the_notes_of_a_proposal_can_change_when_its_time_is_taken(
     practice: Practice,
 ) -> None:
     db = practice.db
@@ -901,7 +901,7 @@ def test_what_is_only_told_of_a_proposal_changes_whoever_has_its_time_by_now(
 # What a refusal says.
 
 
-def test_a_conflict_tells_each_only_what_is_theirs_to_know(
+def test_a_conflict_shows_details_only_of_the_callers_own_sessions(
     practice: Practice, refused: Refused, now: datetime
 ) -> None:
     db, therapist, client = practice.db, practice.therapist, practice.client
@@ -931,7 +931,7 @@ def test_a_conflict_tells_each_only_what_is_theirs_to_know(
     assert datetime.fromisoformat(conflict["start_time"]) == blocking["start_time"]
 
 
-def test_conflicts_come_earliest_first(practice: Practice, refused: Refused) -> None:
+def test_conflicts_are_listed_earliest_first(practice: Practice, refused: Refused) -> None:
     db, therapist, client = practice.db, practice.therapist, practice.client
     for start in (TEN + 2 * HALF, TEN, TEN + HALF):
         propose(db, therapist, client, p_start_time=start)
@@ -978,7 +978,7 @@ def best_times(
         (None, 30, 0),
     ],
 )
-def test_suggested_times_are_the_nearest_that_are_really_free_for_both(
+def test_suggested_times_are_the_nearest_times_that_are_free_for_both(
     practice: Practice,
     refused: Refused,
     now: datetime,
@@ -1008,7 +1008,7 @@ def test_suggested_times_are_the_nearest_that_are_really_free_for_both(
         busy.append((begins, ends))
     far = insert(db, therapist, client, at + 7 * DAY, at + 7 * DAY + 2 * HALF)
     busy.append((far["start_time"], far["end_time"]))
-    # Not in anybody's way.
+    # These sessions do not block the wanted time.
     insert(db, practice.other_therapist, practice.other_client, at - HALF, at + HALF)
     db.execute("alter table public.sessions drop constraint a_session_ends_after_it_starts")
     insert(db, therapist, practice.other_client, at - HALF, at - HALF)
@@ -1028,7 +1028,9 @@ def test_suggested_times_are_the_nearest_that_are_really_free_for_both(
             assert propose(db, therapist, client, p_start_time=time, **proposal)
 
 
-def test_nothing_is_suggested_where_nothing_is_free(practice: Practice, refused: Refused) -> None:
+def test_a_refusal_suggests_no_times_if_no_time_is_free(
+    practice: Practice, refused: Refused
+) -> None:
     db = practice.db
     for day in range(-9, 9):
         start = TEN + day * DAY
@@ -1042,7 +1044,7 @@ def test_nothing_is_suggested_where_nothing_is_free(practice: Practice, refused:
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "Europe/London", None])
 @pytest.mark.parametrize("server_zone", ["UTC", "Asia/Tokyo"])
-def test_labels_are_in_the_callers_time_zone_or_else_in_the_proposals(
+def test_labels_use_the_time_zone_of_the_caller_or_else_of_the_proposal(
     practice: Practice, refused: Refused, zone: str | None, server_zone: str
 ) -> None:
     db = practice.db
@@ -1123,7 +1125,7 @@ def is_conflict(answer: Any) -> bool:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
+def test_a_proposal_waits_for_another_and_is_refused_if_the_other_commits(
     race: Race, commits: bool
 ) -> None:
     race.proposing(race.client)(race.first)
@@ -1145,7 +1147,7 @@ def test_a_proposal_waits_for_another_and_is_refused_if_that_is_kept(
     ],
     ids=str,
 )
-def test_a_proposal_waits_for_an_older_insert_under_way_and_is_refused_if_that_is_kept(
+def test_a_proposal_waits_for_an_older_insert_and_is_refused_if_it_commits(
     race: Race, columns: dict[str, Any], commits: bool
 ) -> None:
     race.owner.execute(
@@ -1170,7 +1172,7 @@ def test_a_proposal_for_today_waits_for_an_older_insert_of_today(race: Race) -> 
     assert is_conflict(answer)
 
 
-def test_an_approval_waits_for_another_of_the_same_time_that_proposals_no_longer_hold(
+def test_an_approval_waits_for_another_approval_of_the_same_time(
     race: Race,
 ) -> None:
     session = race.proposing(race.client)(race.owner)
@@ -1186,7 +1188,7 @@ def test_an_approval_waits_for_another_of_the_same_time_that_proposals_no_longer
     assert booked(race.owner, session) == holding(session)
 
 
-def test_older_code_never_waits_for_a_proposal_nor_is_it_refused(race: Race) -> None:
+def test_older_code_never_waits_for_a_proposal_and_is_never_refused(race: Race) -> None:
     race.proposing(race.client)(race.first)
 
     session = insert(race.second, race.therapist, race.client)
@@ -1200,7 +1202,7 @@ def test_older_code_never_waits_for_a_proposal_nor_is_it_refused(race: Race) -> 
     assert pair["during"].lower == TEN
 
 
-def test_a_taken_time_is_refused_though_somebody_writes_to_the_session_that_has_it(
+def test_a_taken_time_is_refused_while_its_session_is_being_changed(
     race: Race,
 ) -> None:
     session = race.proposing(race.client)(race.owner)
@@ -1213,7 +1215,7 @@ def test_a_taken_time_is_refused_though_somebody_writes_to_the_session_that_has_
     assert is_conflict(refused.value)
 
 
-def test_a_proposal_puts_away_what_ran_out_for_its_own_people_alone(
+def test_a_proposal_cancels_expired_proposals_only_of_its_own_people(
     practice: Practice,
 ) -> None:
     db = practice.db
@@ -1226,7 +1228,7 @@ def test_a_proposal_puts_away_what_ran_out_for_its_own_people_alone(
 
 
 @pytest.mark.parametrize("under_way", ["a proposal", "another older insert"])
-def test_a_proposal_sees_an_older_insert_that_began_while_something_else_was_under_way(
+def test_a_proposal_sees_an_older_insert_that_began_during_another_write(
     race: Race, own_database: str, under_way: str
 ) -> None:
     if under_way == "a proposal":
@@ -1242,7 +1244,7 @@ def test_a_proposal_sees_an_older_insert_that_began_while_something_else_was_und
         assert is_conflict(answer.exception())
 
 
-def test_an_older_import_of_thousands_of_sessions_fits_and_waits_for_nobody(race: Race) -> None:
+def test_an_older_import_of_thousands_of_sessions_does_not_wait(race: Race) -> None:
     race.proposing(race.client)(race.first)
 
     race.second.execute(
@@ -1259,7 +1261,7 @@ def test_an_older_import_of_thousands_of_sessions_fits_and_waits_for_nobody(race
     race.first.rollback()
 
 
-def test_a_proposal_waits_for_whoever_decides_about_an_expired_one(race: Race) -> None:
+def test_a_proposal_is_refused_if_an_expiring_proposal_was_just_approved(race: Race) -> None:
     session = race.proposing(race.client)(race.owner)
     give_credits(race.owner, race.client, 1)
     race.first.execute("select")
@@ -1273,7 +1275,7 @@ def test_a_proposal_waits_for_whoever_decides_about_an_expired_one(race: Race) -
     race.second.execute("rollback")
 
 
-def test_a_proposal_that_is_given_more_time_meanwhile_keeps_its_place(race: Race) -> None:
+def test_an_expired_proposal_that_gets_more_time_keeps_its_time(race: Race) -> None:
     session = race.proposing(race.client)(race.owner)
     change(race.owner, "sessions", session["id"], approval_expires_at="yesterday")
     change(race.first, "sessions", session["id"], approval_expires_at=TEN)
@@ -1282,7 +1284,7 @@ def test_a_proposal_that_is_given_more_time_meanwhile_keeps_its_place(race: Race
     assert row(race.owner, "sessions", session["id"])["status"] == "pending_approval"
 
 
-def test_sessions_that_gave_up_their_time_are_locked_in_the_order_of_their_ids(
+def test_expired_sessions_are_locked_in_the_order_of_their_ids(
     race: Race, own_database: str
 ) -> None:
     quarters = [TEN + HALF / 2 * number for number in range(8)]
@@ -1333,7 +1335,7 @@ def test_calendars_are_locked_in_the_order_of_peoples_ids(race: Race) -> None:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_moving_an_expired_proposal_and_proposing_at_its_time_end_without_a_deadlock(
+def test_a_move_of_an_expired_proposal_and_a_new_proposal_do_not_deadlock(
     race: Race, commits: bool
 ) -> None:
     session = race.proposing(race.client)(race.owner)

@@ -44,7 +44,7 @@ def check(db: Connection, therapist: Person, start: Any = TEN, **arguments: Any)
     return answer
 
 
-def test_a_free_time_is_available_and_asking_changes_nothing(
+def test_a_free_time_is_available_and_the_check_changes_nothing(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     before = contents(db)
@@ -59,7 +59,7 @@ def test_a_free_time_is_available_and_asking_changes_nothing(
 
 
 @pytest.mark.parametrize("is_approved", [False, True], ids=["waiting", "approved"])
-def test_a_taken_time_says_by_what_and_when_else(
+def test_a_taken_time_shows_its_conflicts_and_other_free_times(
     db: Connection, therapist: Person, client: Person, is_approved: bool
 ) -> None:
     session = propose(db, therapist, client, p_start_time=TEN, p_title="First talk")
@@ -78,7 +78,7 @@ def test_a_taken_time_says_by_what_and_when_else(
     ]
 
 
-def test_it_answers_what_a_proposal_would_be_told(
+def test_the_check_gives_the_same_answer_as_a_proposal(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     propose(db, therapist, stranger, p_start_time=TEN)
@@ -112,7 +112,7 @@ def test_it_answers_what_a_proposal_would_be_told(
         )
 
 
-def test_the_client_counts_only_when_asked_about_and_tells_only_times(
+def test_the_clients_sessions_count_only_on_request_and_show_only_times(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     propose(db, add_person(db, "therapist"), client, p_start_time=TEN, p_title="Private")
@@ -134,7 +134,7 @@ def test_sessions_of_older_code_count(db: Connection, therapist: Person, client:
     assert check(db, therapist, TEN + HALF) == FREE
 
 
-def test_a_waiting_instant_session_and_one_that_ran_out_do_not_count(
+def test_waiting_instant_sessions_and_expired_proposals_do_not_count(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     propose(db, therapist, client, p_is_instant=True)
@@ -155,7 +155,7 @@ def test_the_settings_count(db: Connection, therapist: Person, client: Person) -
     assert check(db, therapist) == FREE
 
 
-def test_a_session_of_the_therapists_own_can_be_left_out_to_move_it(
+def test_a_therapist_can_leave_out_an_own_session_to_move_it(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client, p_start_time=TEN)
@@ -171,7 +171,7 @@ def test_a_session_of_the_therapists_own_can_be_left_out_to_move_it(
     assert nearest == "2030-01-01T10:00:00+00:00"
 
 
-def test_nobody_elses_session_can_be_left_out(
+def test_a_therapist_cannot_leave_out_a_session_of_another_therapist(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     theirs = propose(db, add_person(db, "therapist"), client, p_start_time=TEN)
@@ -183,7 +183,7 @@ def test_nobody_elses_session_can_be_left_out(
 
 @pytest.mark.parametrize("zone", ["Asia/Kathmandu", "America/New_York", "Londn5", None])
 @pytest.mark.parametrize("server_zone", ["UTC", "Australia/Lord_Howe"])
-def test_times_are_told_in_utc_and_labelled_in_the_therapists_time_zone(
+def test_times_are_in_utc_and_labels_use_the_therapists_time_zone(
     db: Connection, therapist: Person, client: Person, zone: str | None, server_zone: str
 ) -> None:
     configure(db, default_time_zone="Europe/London")
@@ -237,7 +237,7 @@ def test_every_field_that_is_wrong_is_named(
         ({"p_duration_minutes": 2147483647}, "duration_minutes"),
     ],
 )
-def test_times_that_cannot_be_are_refused(
+def test_impossible_times_are_refused(
     db: Connection, therapist: Person, refused: Refused, arguments: dict[str, Any], field: str
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -260,13 +260,13 @@ def test_only_active_clients_can_be_asked_about(
         assert list(refusal.details) == ["patient_id"]
 
 
-def test_a_therapist_is_answered_before_there_are_any_clients(
+def test_a_therapist_gets_an_answer_before_any_client_exists(
     db: Connection, therapist: Person
 ) -> None:
     assert check(db, therapist) == FREE
 
 
-def test_only_active_therapists_look_into_the_calendar(
+def test_only_active_therapists_can_check_the_calendar(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     with refused(403, "AUTHORIZATION_ERROR") as refusal:
@@ -288,7 +288,7 @@ def test_only_active_therapists_look_into_the_calendar(
         call_as(db, "anon", therapist, CHECK, p_start_time=TEN)
 
 
-def test_of_many_conflicts_the_first_ten_are_told_in_order(
+def test_the_answer_lists_the_first_ten_conflicts_in_order(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     starts = [TEN + timedelta(minutes=30 * n) for n in range(11)]
@@ -306,7 +306,7 @@ def test_of_many_conflicts_the_first_ten_are_told_in_order(
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_the_pause_counts_also_beside_what_is_just_out_of_the_week(
+def test_the_buffer_counts_for_sessions_just_outside_the_week(
     db: Connection, therapist: Person, client: Person, side: int
 ) -> None:
     pause = timedelta(minutes=15)
@@ -339,7 +339,7 @@ def test_the_pause_counts_also_beside_what_is_just_out_of_the_week(
     assert check(db, therapist)["suggested_times"] == []
 
 
-def test_what_is_just_out_of_the_week_is_not_told_unseen(
+def test_a_time_just_outside_the_week_is_not_suggested(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     wanted = TEN + timedelta(minutes=7)

@@ -30,7 +30,7 @@ def parsed(db: Connection, text: str | None) -> datetime | None:
         "2030-02-01T00:00:00.000000+14:00",
     ],
 )
-def test_a_moment_with_an_offset_is_the_same_under_every_time_zone_of_the_connection(
+def test_a_moment_with_an_offset_does_not_depend_on_the_connections_zone(
     db: Connection, text: str, server_zone: str
 ) -> None:
     db.execute("select set_config('timezone', %s, true)", (server_zone,))
@@ -75,5 +75,7 @@ def test_a_moment_with_an_offset_is_the_same_under_every_time_zone_of_the_connec
         "99999-01-31T10:00:00Z",
     ],
 )
-def test_a_text_that_is_no_such_moment_is_none(db: Connection, text: str | None) -> None:
+def test_a_text_that_is_not_a_moment_with_an_offset_gives_null(
+    db: Connection, text: str | None
+) -> None:
     assert parsed(db, text) is None

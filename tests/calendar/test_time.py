@@ -49,7 +49,7 @@ def instants_showing(local: datetime, zone: ZoneInfo) -> list[datetime]:
 
 @pytest.mark.parametrize("name", ZONES)
 @pytest.mark.parametrize("server_zone", ["UTC", "America/New_York", "Asia/Tokyo"])
-def test_every_quarter_of_an_hour_around_every_change_of_clocks_resolves_as_it_should(
+def test_local_times_around_every_clock_change_resolve_correctly(
     db: Connection, name: str, server_zone: str
 ) -> None:
     zone = ZoneInfo(name)
@@ -78,7 +78,7 @@ def test_every_quarter_of_an_hour_around_every_change_of_clocks_resolves_as_it_s
     assert [(at and at.astimezone(UTC), twice) for at, twice in answers] == expected
 
 
-def test_the_changes_of_clocks_that_are_tested_are_really_there() -> None:
+def test_the_tested_time_zones_have_the_expected_clock_changes() -> None:
     assert {name: len(transitions(ZoneInfo(name))) for name in ZONES} == {
         "Africa/Lagos": 0,
         "America/New_York": 6,
@@ -92,7 +92,7 @@ def test_the_changes_of_clocks_that_are_tested_are_really_there() -> None:
     }
 
 
-def test_a_day_that_a_country_left_out_has_no_instant(db: Connection) -> None:
+def test_a_day_that_a_country_skipped_has_no_instant(db: Connection) -> None:
     [found] = db.execute(
         "select * from session_approval.local_time_to_instant('2011-12-30 12:00', 'Pacific/Apia')"
     ).fetchall()
@@ -207,7 +207,7 @@ def propose_all(
 
 @pytest.mark.parametrize("name", COUNTRIES)
 @pytest.mark.parametrize("server_zone", SERVERS)
-def test_a_proposal_around_a_change_of_clocks_starts_when_the_clock_on_the_wall_says(
+def test_a_proposal_around_a_clock_change_starts_at_its_local_time(
     db: Connection, therapist: Person, client: Person, now: datetime, name: str, server_zone: str
 ) -> None:
     zone = ZoneInfo(name)
@@ -254,7 +254,7 @@ def test_a_proposal_around_a_change_of_clocks_starts_when_the_clock_on_the_wall_
 
 @pytest.mark.parametrize("name", COUNTRIES)
 @pytest.mark.parametrize("server_zone", SERVERS)
-def test_an_instant_is_shown_as_the_clocks_of_the_sessions_time_zone_show_it(
+def test_an_instant_is_shown_in_the_time_zone_of_its_session(
     db: Connection, therapist: Person, client: Person, now: datetime, name: str, server_zone: str
 ) -> None:
     zone = ZoneInfo(name)
@@ -291,7 +291,7 @@ def test_an_instant_is_shown_as_the_clocks_of_the_sessions_time_zone_show_it(
 
 @pytest.mark.parametrize("name", COUNTRIES)
 @pytest.mark.parametrize("server_zone", SERVERS)
-def test_suggested_times_around_a_change_of_clocks_are_labelled_as_the_wall_shows_them(
+def test_suggested_times_around_a_clock_change_have_local_time_labels(
     db: Connection, therapist: Person, client: Person, now: datetime, name: str, server_zone: str
 ) -> None:
     zone = ZoneInfo(name)
@@ -315,7 +315,7 @@ def test_suggested_times_around_a_change_of_clocks_are_labelled_as_the_wall_show
 
 @pytest.mark.parametrize("name", COUNTRIES)
 @pytest.mark.parametrize("server_zone", SERVERS)
-def test_an_instant_session_is_dated_by_its_own_clocks_when_it_is_approved(
+def test_an_approved_instant_session_gets_the_date_of_its_own_time_zone(
     db: Connection, therapist: Person, client: Person, now: datetime, name: str, server_zone: str
 ) -> None:
     db.execute("select set_config('timezone', %s, true)", (server_zone,))

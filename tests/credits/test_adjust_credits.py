@@ -58,7 +58,7 @@ def adjust(
 
 
 @pytest.mark.parametrize(("delta", "left"), [(2, 5), (-1, 2), (-3, 0)])
-def test_a_correction_leaves_a_row_with_its_reason_and_who_answers_for_it(
+def test_a_correction_leaves_a_row_with_its_reason_and_its_operator(
     db: Connection, client: Person, lot: UUID, operator: Person, delta: int, left: int
 ) -> None:
     answer = adjust(db, lot, operator, delta, "Charged twice in May")
@@ -82,7 +82,7 @@ def test_a_correction_never_takes_a_lot_below_zero(
     assert contents(db) == before
 
 
-def test_an_overdrawn_lot_of_old_times_can_be_made_up_for(
+def test_an_old_lot_below_zero_can_be_raised(
     db: Connection, client: Person, lot: UUID, operator: Person
 ) -> None:
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
@@ -94,7 +94,7 @@ def test_an_overdrawn_lot_of_old_times_can_be_made_up_for(
     assert ledger(db, client)[-1]["balance_after"] == -3
 
 
-def test_a_balance_that_was_never_said_counts_as_none(
+def test_an_empty_balance_counts_as_zero(
     db: Connection, lot: UUID, operator: Person, refused: Refused
 ) -> None:
     db.execute("alter table public.user_credits alter column credits_balance drop not null")

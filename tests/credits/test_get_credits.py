@@ -32,7 +32,7 @@ def credits(db: Connection, person: Person) -> Row:
     return found
 
 
-def test_somebody_without_credits_sees_that(db: Connection, client: Person) -> None:
+def test_a_client_without_credits_sees_a_balance_of_zero(db: Connection, client: Person) -> None:
     assert credits(db, client) == {
         "credits_balance": 0,
         "total_credits": 0,
@@ -44,7 +44,7 @@ def test_somebody_without_credits_sees_that(db: Connection, client: Person) -> N
     }
 
 
-def test_the_balance_is_what_an_approval_would_see(
+def test_the_balance_is_the_one_that_an_approval_uses(
     db: Connection, therapist: Person, client: Person, stranger: Person
 ) -> None:
     give_credits(db, client, 2)
@@ -84,7 +84,7 @@ def test_lots_are_shown_in_the_order_in_which_they_pay(
     assert datetime.fromisoformat(lots[3]["created_at"]) == now - timedelta(days=9)
 
 
-def test_the_history_tells_every_change_newest_first_with_the_sessions_title(
+def test_the_history_lists_every_change_newest_first_with_the_session_title(
     db: Connection, therapist: Person, client: Person, stranger: Person
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -105,7 +105,7 @@ def test_the_history_tells_every_change_newest_first_with_the_sessions_title(
     assert all(entry["created_at"] for entry in history)
 
 
-def test_the_history_outlives_a_deleted_lot_and_session(
+def test_the_history_stays_after_its_lot_and_session_are_deleted(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -136,7 +136,7 @@ def test_the_history_shows_the_latest_hundred_changes(db: Connection, client: Pe
 
 
 @pytest.mark.parametrize(("balance", "is_low"), [(0, True), (2, True), (3, False)])
-def test_a_low_balance_is_said_as_the_installation_sees_it(
+def test_a_balance_is_low_by_the_setting_of_the_installation(
     db: Connection, client: Person, balance: int, is_low: bool
 ) -> None:
     configure(db, low_balance=2)
@@ -145,7 +145,7 @@ def test_a_low_balance_is_said_as_the_installation_sees_it(
     assert credits(db, client)["credits_low"] is is_low
 
 
-def test_looking_changes_nothing(db: Connection, client: Person) -> None:
+def test_reading_the_credits_changes_nothing(db: Connection, client: Person) -> None:
     give_credits(db, client, 4, expires_at="yesterday")
     before = contents(db)
 
@@ -154,7 +154,9 @@ def test_looking_changes_nothing(db: Connection, client: Person) -> None:
     assert contents(db) == before
 
 
-def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused: Refused) -> None:
+def test_a_person_who_cannot_sign_in_sees_no_credits(
+    db: Connection, client: Person, refused: Refused
+) -> None:
     change(db, "users", client.id, is_active=False)
 
     for person in (client, Person(uuid4(), "", "", "")):
@@ -167,7 +169,7 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
         call_as(db, "anon", client, CREDITS)
 
 
-def test_pages_of_changes_together_are_the_whole_history(db: Connection, client: Person) -> None:
+def test_the_pages_together_contain_the_whole_history(db: Connection, client: Person) -> None:
     lot = give_credits(db, client, 1000)
     for balance in range(999, 999 - 249, -1):
         change(db, "user_credits", lot, credits_balance=balance)
@@ -200,7 +202,7 @@ def test_a_hundred_changes_are_one_page(db: Connection, client: Person) -> None:
     }
 
 
-def test_an_entry_of_somebody_else_begins_a_page_without_telling_anything(
+def test_a_page_that_starts_at_an_entry_of_another_person_shows_only_own_entries(
     db: Connection, client: Person, stranger: Person
 ) -> None:
     give_credits(db, client)

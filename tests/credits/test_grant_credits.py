@@ -42,7 +42,7 @@ def grant(db: Connection, client: Person, amount: int | None = 5, **arguments: A
     return answer
 
 
-def test_a_grant_makes_a_lot_and_says_what_can_be_spent(
+def test_a_grant_makes_a_lot_and_returns_the_spendable_balance(
     db: Connection, client: Person, now: datetime
 ) -> None:
     give_credits(db, client, 2)
@@ -112,7 +112,7 @@ def test_a_payment_is_found_without_reading_the_whole_ledger(
         assert grant(db, client)["already_granted"]
 
 
-def test_a_repeated_payment_shows_what_is_left_now(
+def test_a_repeated_payment_shows_the_current_balance(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = grant(db, client, 2)["lot_id"]
@@ -191,7 +191,7 @@ def test_every_wrong_field_is_named_at_once(
 
 
 @pytest.mark.parametrize("length", [1, 200])
-def test_a_payments_names_have_up_to_200_letters(
+def test_a_payments_source_and_reference_have_up_to_200_letters(
     db: Connection, client: Person, length: int
 ) -> None:
     names = {"p_source": "s" * length, "p_reference": "r" * length}
@@ -199,12 +199,12 @@ def test_a_payments_names_have_up_to_200_letters(
     assert grant(db, client, 5, **names)["credits_balance"] == 5
 
 
-def test_somebody_who_does_not_exist_gets_nothing(db: Connection, refused: Refused) -> None:
+def test_a_person_who_does_not_exist_gets_no_credits(db: Connection, refused: Refused) -> None:
     with refused(404, "PERSON_NOT_FOUND"):
         grant(db, Person(uuid4(), "", "", ""))
 
 
-def test_an_account_that_is_switched_off_is_credited_too(db: Connection, client: Person) -> None:
+def test_an_inactive_account_also_gets_credits(db: Connection, client: Person) -> None:
     change(db, "users", client.id, is_active=False)
 
     assert grant(db, client, 5)["credits_balance"] == 5
@@ -224,7 +224,7 @@ def test_only_the_server_grants(db: Connection, client: Person) -> None:
     assert balances(db, client) == []
 
 
-# Where a client can have only one lot.
+# Installations where a client can have only one lot.
 
 
 @pytest.fixture
@@ -233,7 +233,7 @@ def _one_lot_each(db: Connection) -> None:
 
 
 @pytest.mark.usefixtures("_one_lot_each")
-def test_where_a_client_can_have_only_one_lot_it_is_topped_up(
+def test_a_grant_tops_up_the_only_lot_that_a_client_can_have(
     db: Connection, client: Person, now: datetime
 ) -> None:
     lot = give_credits(db, client, 2, expires_at=now + timedelta(days=1))
@@ -253,7 +253,7 @@ def test_where_a_client_can_have_only_one_lot_it_is_topped_up(
 
 
 @pytest.mark.usefixtures("_one_lot_each")
-def test_what_had_expired_in_the_only_lot_is_not_revived(
+def test_expired_credits_in_the_only_lot_stay_expired(
     db: Connection, client: Person, now: datetime
 ) -> None:
     lot = give_credits(db, client, 2, expires_at="yesterday")
@@ -269,7 +269,7 @@ def test_what_had_expired_in_the_only_lot_is_not_revived(
 
 
 @pytest.mark.usefixtures("_one_lot_each")
-def test_credits_that_never_expire_stay_so_in_the_only_lot(
+def test_an_only_lot_that_never_expires_keeps_no_expiry_after_a_grant(
     db: Connection, client: Person, now: datetime
 ) -> None:
     give_credits(db, client, 2)
@@ -279,7 +279,7 @@ def test_credits_that_never_expire_stay_so_in_the_only_lot(
 
 @pytest.mark.usefixtures("_one_lot_each")
 @pytest.mark.parametrize("expires_at", [None, "yesterday"])
-def test_a_balance_below_zero_in_the_only_lot_is_made_up_for_first(
+def test_a_grant_first_covers_a_balance_below_zero_in_the_only_lot(
     db: Connection, client: Person, expires_at: str | None
 ) -> None:
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
@@ -290,18 +290,14 @@ def test_a_balance_below_zero_in_the_only_lot_is_made_up_for_first(
 
 
 @pytest.mark.usefixtures("_one_lot_each")
-def test_an_only_lot_that_was_switched_off_pays_again_for_what_is_bought(
-    db: Connection, client: Person
-) -> None:
+def test_a_grant_makes_an_inactive_only_lot_spendable_again(db: Connection, client: Person) -> None:
     change(db, "user_credits", give_credits(db, client, 2), status="inactive")
 
     assert grant(db, client, 5)["credits_balance"] == 7
 
 
 @pytest.mark.usefixtures("_one_lot_each")
-def test_an_only_lot_that_was_never_filled_in_takes_the_grant(
-    db: Connection, client: Person
-) -> None:
+def test_an_only_lot_with_an_empty_balance_takes_the_grant(db: Connection, client: Person) -> None:
     db.execute("alter table public.user_credits alter credits_balance drop not null")
     lot = give_credits(db, client)
     change(db, "user_credits", lot, credits_balance=None)
@@ -313,7 +309,7 @@ def test_an_only_lot_that_was_never_filled_in_takes_the_grant(
 @pytest.mark.usefixtures("_one_lot_each")
 @pytest.mark.parametrize("kind", ["individual", "user"])
 @pytest.mark.parametrize("status", ["active", None])
-def test_of_two_lots_the_one_that_is_named_like_the_person_is_topped_up(
+def test_a_grant_tops_up_the_lot_that_has_the_persons_type(
     db: Connection, client: Person, kind: str, status: str | None
 ) -> None:
     db.execute("alter table public.user_credits alter status drop not null")
@@ -328,7 +324,7 @@ def test_of_two_lots_the_one_that_is_named_like_the_person_is_topped_up(
     assert grant(db, client, 5)["lot_id"] == lots[kind]
 
 
-def test_where_one_person_has_one_lot_whatever_its_name_that_is_topped_up(
+def test_a_grant_tops_up_the_one_lot_of_a_person_even_with_another_type(
     db: Connection, client: Person
 ) -> None:
     db.execute("create unique index one_lot_each on public.user_credits (user_id)")
@@ -340,9 +336,7 @@ def test_where_one_person_has_one_lot_whatever_its_name_that_is_topped_up(
     assert (answer["lot_id"], answer["credits_balance"]) == (lot, 7)
 
 
-def test_where_only_one_lot_may_be_active_that_one_is_topped_up(
-    db: Connection, client: Person
-) -> None:
+def test_a_grant_tops_up_the_only_lot_that_may_be_active(db: Connection, client: Person) -> None:
     db.execute(
         "create unique index one_active_lot_each on public.user_credits (user_id)"
         " where status = 'active'"
@@ -355,9 +349,7 @@ def test_where_only_one_lot_may_be_active_that_one_is_topped_up(
     assert sum(balances(db, client)) == 15
 
 
-def test_where_a_lot_of_another_kind_is_in_the_way_the_grant_fails_aloud(
-    db: Connection, client: Person
-) -> None:
+def test_a_grant_fails_if_a_lot_of_another_kind_blocks_it(db: Connection, client: Person) -> None:
     db.execute("create unique index one_lot_each on public.user_credits (user_id)")
     change(db, "user_credits", give_credits(db, client, 2), user_type="partner")
     before = contents(db)
@@ -368,13 +360,13 @@ def test_where_a_lot_of_another_kind_is_in_the_way_the_grant_fails_aloud(
     assert contents(db) == before
 
 
-# Where the installation's own checks know fewer names.
+# Installations whose checks allow fewer types.
 
 
 @pytest.mark.parametrize("one_lot_each", [False, True])
 @pytest.mark.parametrize("account", ["individual", "user"])
 @pytest.mark.parametrize("known", ["individual", "user"])
-def test_a_lot_gets_the_name_that_the_installation_knows(
+def test_a_lot_gets_the_type_that_the_installation_allows(
     db: Connection, known: str, account: str, one_lot_each: bool
 ) -> None:
     db.execute(
@@ -391,9 +383,7 @@ def test_a_lot_gets_the_name_that_the_installation_knows(
     assert len(balances(db, person)) == (1 if one_lot_each else 2)
 
 
-def test_a_check_that_a_grant_really_breaks_is_not_talked_away(
-    db: Connection, client: Person
-) -> None:
+def test_a_grant_that_breaks_another_check_fails(db: Connection, client: Person) -> None:
     db.execute("alter table public.user_credits add constraint small check (credits_balance <= 9)")
     give_credits(db, client, 1)
     before = contents(db)
@@ -434,14 +424,14 @@ def entries(address: str, client: Person) -> list[tuple[str, int]]:
         return [(entry["kind"], entry["delta"]) for entry in ledger(db, client)]
 
 
-def test_one_payment_told_twice_at_once_is_one_grant(own_database: str, buyer: Person) -> None:
+def test_one_payment_sent_twice_at_once_is_one_grant(own_database: str, buyer: Person) -> None:
     first, second = meet(own_database, lambda db: grant(db, buyer), lambda db: grant(db, buyer))
 
     assert second == {**first, "already_granted": True}
     assert entries(own_database, buyer) == [("grant", 5)]
 
 
-def test_a_payment_whose_first_telling_fails_is_granted_by_the_second(
+def test_a_payment_is_granted_by_the_second_message_if_the_first_fails(
     own_database: str, buyer: Person
 ) -> None:
     _, second = meet(

@@ -40,7 +40,7 @@ def _unrecorded(db: Connection) -> None:
     db.execute("alter table session_approval.credit_ledger disable trigger user")
 
 
-def test_after_everything_that_can_happen_there_is_nothing_to_say(
+def test_reconciling_finds_no_problem_after_normal_use(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lots = [give_credits(db, client, n) for n in (1, 2, 3)]
@@ -61,7 +61,7 @@ def test_after_everything_that_can_happen_there_is_nothing_to_say(
 
 @pytest.mark.usefixtures("_unrecorded")
 @pytest.mark.parametrize("balance", [3, 1])
-def test_a_balance_that_was_changed_behind_the_ledger_is_told(
+def test_a_balance_that_changed_without_a_ledger_entry_is_reported(
     db: Connection, client: Person, balance: int
 ) -> None:
     lot = give_credits(db, client, balance)
@@ -71,7 +71,7 @@ def test_a_balance_that_was_changed_behind_the_ledger_is_told(
 
 
 @pytest.mark.parametrize("left", [3, 1])
-def test_a_lot_that_went_behind_the_ledger_is_told(
+def test_a_lot_that_was_deleted_without_a_ledger_entry_is_reported(
     db: Connection, client: Person, request: pytest.FixtureRequest, left: int
 ) -> None:
     lot = give_credits(db, client, left)
@@ -81,7 +81,7 @@ def test_a_lot_that_went_behind_the_ledger_is_told(
     assert problems(db) == [("a lot is gone, and its ledger has credits left", lot, None, left, 0)]
 
 
-def test_a_lot_that_went_is_told_as_that_of_who_had_it_last(
+def test_a_deleted_lot_is_reported_with_its_last_owner(
     db: Connection, client: Person, stranger: Person, request: pytest.FixtureRequest
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -95,14 +95,14 @@ def test_a_lot_that_went_is_told_as_that_of_who_had_it_last(
     assert (problem["lot_id"], problem["user_id"]) == (lot, stranger.id)
 
 
-def test_a_balance_below_zero_is_told(db: Connection, client: Person) -> None:
+def test_a_balance_below_zero_is_reported(db: Connection, client: Person) -> None:
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
     lot = give_credits(db, client, -2)
 
     assert problems(db) == [("a balance is negative", lot, None, 0, -2)]
 
 
-def test_an_approval_without_a_debit_is_told(
+def test_an_approval_without_a_debit_is_reported(
     db: Connection, therapist: Person, client: Person, request: pytest.FixtureRequest
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -116,7 +116,7 @@ def test_an_approval_without_a_debit_is_told(
     ]
 
 
-def test_an_approval_that_an_operator_wrote_by_hand_is_told(
+def test_an_approval_that_an_operator_wrote_by_hand_is_reported(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -128,7 +128,7 @@ def test_an_approval_that_an_operator_wrote_by_hand_is_told(
     ]
 
 
-def test_a_debit_on_another_lot_than_the_session_says_is_told(
+def test_a_debit_on_a_lot_that_the_session_does_not_name_is_reported(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -143,7 +143,7 @@ def test_a_debit_on_another_lot_than_the_session_says_is_told(
 
 
 @pytest.mark.parametrize("same_lot", [True, False])
-def test_a_session_that_was_charged_twice_is_told(
+def test_a_session_that_was_charged_twice_is_reported(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -171,7 +171,7 @@ def test_a_session_that_was_charged_twice_is_told(
     assert problems(db) == [expected]
 
 
-def test_a_refund_without_a_debit_is_told(
+def test_a_refund_without_a_debit_is_reported(
     db: Connection, client: Person, request: pytest.FixtureRequest
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -190,7 +190,7 @@ def test_a_refund_without_a_debit_is_told(
     ]
 
 
-def test_a_credit_that_was_given_back_and_taken_again_is_in_order(
+def test_a_refund_that_was_charged_again_is_not_reported(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -208,7 +208,7 @@ def test_a_credit_that_was_given_back_and_taken_again_is_in_order(
     assert terms["beside"]["refunded"] is False
 
 
-def test_what_older_code_charged_before_there_was_a_ledger_is_not_told(
+def test_a_session_approved_before_the_ledger_existed_is_not_reported(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)

@@ -57,7 +57,7 @@ def entries(db: Connection, person: Person) -> list[tuple[Any, ...]]:
     return [(entry["kind"], entry["delta"], entry["balance_after"]) for entry in ledger(db, person)]
 
 
-def test_a_disagreement_would_be_noticed(db: Connection, client: Person) -> None:
+def test_the_check_of_these_tests_finds_a_difference(db: Connection, client: Person) -> None:
     give_credits(db, client, 3)
     db.execute("set local session_replication_role = replica")
     db.execute("update public.user_credits set credits_balance = 4")
@@ -70,7 +70,7 @@ def test_a_disagreement_would_be_noticed(db: Connection, client: Person) -> None
     db.execute("delete from public.user_credits")
 
 
-def test_a_lot_that_appears_changes_and_goes_leaves_a_row_each_time(
+def test_a_lot_leaves_a_row_when_it_is_created_changed_or_deleted(
     db: Connection, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -139,7 +139,7 @@ def test_truncating_leaves_a_row_for_every_lot(
     assert entries(db, stranger) == [("external", 4, 4), ("external", -4, 0)]
 
 
-def test_a_lot_that_changes_hands_leaves_one_wallet_and_enters_the_other(
+def test_a_lot_that_gets_another_owner_moves_between_their_ledgers(
     db: Connection, client: Person, stranger: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -158,7 +158,7 @@ def test_a_lot_that_gets_another_id_is_another_lot(db: Connection, client: Perso
     assert entries(db, client)[1:] == [("external", -3, 0), ("external", 3, 3)]
 
 
-def test_a_balance_that_another_trigger_changes_is_recorded_as_it_ends(
+def test_the_ledger_records_the_final_balance_after_another_trigger(
     db: Connection, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -177,7 +177,7 @@ def test_a_balance_that_another_trigger_changes_is_recorded_as_it_ends(
     assert entries(db, client)[1:] == [("external", 10, 13), ("external", 11, 24)]
 
 
-def test_a_balance_changed_again_by_another_trigger_afterwards_is_recorded_as_well(
+def test_the_ledger_records_a_second_change_by_another_trigger(
     db: Connection, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -201,7 +201,7 @@ def test_a_balance_changed_again_by_another_trigger_afterwards_is_recorded_as_we
     [{"expires_at": "tomorrow"}, {"status": "inactive"}, {"credits_balance": 3}],
     ids=str,
 )
-def test_an_update_that_leaves_the_balance_alone_leaves_no_row(
+def test_an_update_that_does_not_change_the_balance_leaves_no_row(
     db: Connection, client: Person, columns: dict[str, Any]
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -211,7 +211,7 @@ def test_an_update_that_leaves_the_balance_alone_leaves_no_row(
     assert entries(db, client) == [("external", 3, 3)]
 
 
-def test_a_balance_that_was_never_filled_in_counts_as_none(db: Connection, client: Person) -> None:
+def test_an_empty_balance_counts_as_zero(db: Connection, client: Person) -> None:
     db.execute("alter table public.user_credits alter column credits_balance drop not null")
     lot = give_credits(db, client, 0)
     change(db, "user_credits", lot, credits_balance=None)
@@ -224,7 +224,7 @@ def test_a_balance_that_was_never_filled_in_counts_as_none(db: Connection, clien
     assert entries(db, client)[-2:] == [("external", -2, 0), ("external", 0, 0)]
 
 
-def test_truncating_opens_the_lots_that_the_ledger_does_not_know_first(
+def test_truncating_first_records_an_opening_for_each_unknown_lot(
     db: Connection, client: Person
 ) -> None:
     db.execute("alter table public.user_credits alter column credits_balance drop not null")
@@ -245,7 +245,7 @@ def test_truncating_opens_the_lots_that_the_ledger_does_not_know_first(
     ]
 
 
-def test_the_name_of_a_change_never_passes_to_the_next_one(
+def test_the_kind_of_a_change_is_not_used_for_the_next_change(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -267,7 +267,7 @@ def test_the_name_of_a_change_never_passes_to_the_next_one(
     assert {e["session_id"] for e in ledger(db, client) if e["kind"] == "external"} == {None}
 
 
-def test_the_name_of_a_refused_change_is_forgotten(
+def test_the_kind_of_a_refused_change_is_not_used_later(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -280,7 +280,7 @@ def test_the_name_of_a_refused_change_is_forgotten(
     assert entries(db, client)[-1] == ("external", 7, 9)
 
 
-def test_a_change_that_is_undone_leaves_no_row(db: Connection, client: Person) -> None:
+def test_a_change_that_is_rolled_back_leaves_no_row(db: Connection, client: Person) -> None:
     lot = give_credits(db, client, 3)
 
     with db.transaction(force_rollback=True):
@@ -301,9 +301,7 @@ def add_entry(db: Connection, session: dict[str, Any], kind: str, returns: int |
     return added
 
 
-def test_a_refund_names_the_debit_that_it_returns_and_no_other_entry_names_one(
-    db: Connection, therapist: Person, client: Person
-) -> None:
+def test_only_a_refund_names_a_debit(db: Connection, therapist: Person, client: Person) -> None:
     give_credits(db, client, 3)
     session = approve(db, client, propose(db, therapist, client))
     call(db, therapist, "cancel_session", p_session_id=session["id"])
@@ -351,7 +349,7 @@ def test_a_session_has_one_first_debit_and_each_entry_is_named_once(
         ("gift", 1, None, None),
     ],
 )
-def test_an_entry_that_makes_no_sense_is_impossible(
+def test_an_entry_with_an_invalid_combination_is_refused(
     db: Connection, kind: str, delta: int, session_id: str | None, returns_id: int | None
 ) -> None:
     with pytest.raises(psycopg.errors.CheckViolation), db.transaction():
@@ -374,7 +372,7 @@ def test_an_entry_that_makes_no_sense_is_impossible(
         " values (gen_random_uuid(), gen_random_uuid(), 'grant', 9, 9)",
     ],
 )
-def test_nobody_below_the_owner_writes_the_ledger(
+def test_only_the_owner_can_write_the_ledger(
     db: Connection, client: Person, role: str, statement: str
 ) -> None:
     give_credits(db, client)
@@ -405,7 +403,7 @@ def test_a_lot_with_a_history_can_be_deleted_with_its_owner(db: Connection) -> N
         "truncate session_approval.credit_ledger",
     ],
 )
-def test_even_the_owner_changes_the_ledger_only_by_saying_so(
+def test_the_owner_can_change_the_ledger_only_with_the_switch(
     db: Connection, client: Person, statement: str
 ) -> None:
     give_credits(db, client, 3)

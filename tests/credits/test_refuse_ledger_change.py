@@ -16,7 +16,7 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_owners_slip_is_refused_with_the_way_to_do_it_on_purpose(
+def test_a_ledger_change_by_mistake_is_refused_with_a_hint_about_the_switch(
     db: Connection, client: Person, change: str
 ) -> None:
     give_credits(db, client, 3)
@@ -31,7 +31,7 @@ def test_the_owners_slip_is_refused_with_the_way_to_do_it_on_purpose(
 
 
 @pytest.mark.parametrize("value", ["", "off", "true", "ON", "1"])
-def test_only_the_very_word_on_lets_a_change_through(
+def test_only_the_exact_value_on_allows_a_change(
     db: Connection, client: Person, value: str
 ) -> None:
     give_credits(db, client)
@@ -55,7 +55,7 @@ def test_the_switch_ends_with_its_transaction(own_database: str) -> None:
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_switch_gives_nothing_to_anybody_below_the_owner(
+def test_the_switch_gives_no_rights_to_other_roles(
     db: Connection, client: Person, role: str, change: str
 ) -> None:
     give_credits(db, client)
@@ -69,7 +69,9 @@ def test_the_switch_gives_nothing_to_anybody_below_the_owner(
         db.execute(change)
 
 
-def test_the_switch_opens_the_ledger_and_not_the_wallets(db: Connection, client: Person) -> None:
+def test_the_switch_does_not_stop_the_recording_of_balance_changes(
+    db: Connection, client: Person
+) -> None:
     lot = give_credits(db, client, 3)
     db.execute(SWITCH)
 

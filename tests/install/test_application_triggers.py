@@ -87,7 +87,7 @@ def database_in(zone: str, address: str) -> Iterator[Connection]:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_one_that_looks_a_table_up_without_its_schema_finds_it(
+def test_a_trigger_finds_a_table_that_it_names_without_a_schema(
     db: Connection, therapist: Person, client: Person, table: str
 ) -> None:
     add_trigger(
@@ -101,7 +101,7 @@ def test_one_that_looks_a_table_up_without_its_schema_finds_it(
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_one_that_calls_a_function_without_its_schema_finds_it(
+def test_a_trigger_finds_a_function_that_it_names_without_a_schema(
     db: Connection, therapist: Person, client: Person, table: str
 ) -> None:
     db.execute(
@@ -119,7 +119,7 @@ def test_one_that_calls_a_function_without_its_schema_finds_it(
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("level", ["row", "statement"])
-def test_one_that_writes_an_audit_row_writes_one_for_each_change(
+def test_an_audit_trigger_writes_one_row_for_each_change(
     db: Connection, therapist: Person, client: Person, table: str, level: str
 ) -> None:
     db.execute("create table public.audit (what text, at timestamptz default now())")
@@ -137,7 +137,7 @@ def test_one_that_writes_an_audit_row_writes_one_for_each_change(
     assert len(written) == expected
 
 
-def test_one_that_sets_updated_at_sets_it(
+def test_a_trigger_can_set_updated_at(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     db.execute("alter table public.sessions add column updated_at timestamptz")
@@ -157,7 +157,7 @@ def test_one_that_sets_updated_at_sets_it(
     ],
     ids=["in the database's zone", "in another zone of a database", "in UTC", "in Africa/Lagos"],
 )
-def test_one_that_works_the_start_out_of_date_and_time_stores_the_same_start(
+def test_a_trigger_that_computes_the_start_from_date_and_time_stores_the_same_start(
     own_database: str, zone: str, expression: str
 ) -> None:
     with database_in(zone, own_database) as db:
@@ -186,7 +186,7 @@ def test_one_that_works_the_start_out_of_date_and_time_stores_the_same_start(
         assert row(db, "sessions", session["id"])["start_time"] == asked["at"]
 
 
-def test_one_that_works_the_time_out_of_the_start_stores_the_databases_local_time(
+def test_a_trigger_that_computes_the_time_from_the_start_stores_the_databases_local_time(
     own_database: str,
 ) -> None:
     with database_in("Africa/Lagos", own_database) as db:
@@ -200,7 +200,7 @@ def test_one_that_works_the_time_out_of_the_start_stores_the_databases_local_tim
         assert row(db, "sessions", session["id"])["scheduled_time"].isoformat() == "11:00:00"
 
 
-def test_one_that_raises_on_a_rule_of_its_own_stops_the_act_with_its_words(
+def test_a_trigger_that_raises_an_error_stops_the_act_with_its_own_message(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute(
@@ -217,7 +217,7 @@ def test_one_that_raises_on_a_rule_of_its_own_stops_the_act_with_its_words(
     propose(db, therapist, client, p_start_time="2031-05-07T10:00Z")
 
 
-def test_one_that_is_security_definer_works(
+def test_a_security_definer_trigger_works(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     add_trigger(
@@ -227,7 +227,7 @@ def test_one_that_is_security_definer_works(
     live(db, therapist, client)
 
 
-def test_one_that_reads_who_is_signed_in_reads_the_token(
+def test_a_trigger_reads_the_signed_in_person_from_the_token(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -240,7 +240,7 @@ def test_one_that_reads_who_is_signed_in_reads_the_token(
     assert row(db, "sessions", session["id"])["changed_by"] == client.id
 
 
-def test_one_that_raises_inside_an_exception_block_goes_on(
+def test_a_trigger_that_catches_its_own_error_goes_on(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute("create table public.audit (what text)")
@@ -299,7 +299,7 @@ def test_triggers_of_every_kind_find_the_applications_settings_in_every_act(
         assert len(kinds) == 8
 
 
-def test_the_connections_own_settings_are_as_before_after_every_act(
+def test_every_act_leaves_the_settings_of_the_connection_unchanged(
     own_database: str,
 ) -> None:
     ask = (
@@ -318,7 +318,7 @@ def test_the_connections_own_settings_are_as_before_after_every_act(
             assert db.execute(ask).fetchall() == before
 
 
-def test_a_function_of_ours_goes_on_under_its_own_settings(
+def test_our_function_keeps_its_own_settings_after_a_trigger(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     # Asked by the cancellation after its statements.
@@ -335,7 +335,7 @@ def test_a_function_of_ours_goes_on_under_its_own_settings(
     assert cancelled["beside"]["room"] == {"path": "", "zone": "UTC"}
 
 
-def test_a_trigger_that_leaves_a_search_path_behind_does_not_change_ours(
+def test_a_trigger_that_sets_a_search_path_does_not_change_ours(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     watch(db)
@@ -374,7 +374,7 @@ def test_a_trigger_that_writes_to_the_same_tables_keeps_the_applications_path(
     assert db.execute(in_ours).fetchall() == [{"path": PATH}]
 
 
-def test_a_statement_of_one_of_our_own_triggers_is_switched_as_well(
+def test_a_statement_in_our_own_trigger_switches_the_settings_too(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     add_trigger(db, "begin perform from users; return new; end")
@@ -388,7 +388,7 @@ def test_a_statement_of_one_of_our_own_triggers_is_switched_as_well(
     assert session["status"] == "pending_approval"
 
 
-def test_an_insert_that_conflicts_leaves_everything_in_order(
+def test_an_insert_that_conflicts_keeps_the_settings_right(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     watch(db)
@@ -402,7 +402,7 @@ def test_an_insert_that_conflicts_leaves_everything_in_order(
     assert {path for path, _, _ in seen(db)} == {PATH}
 
 
-def test_a_statement_that_an_exception_block_takes_back_takes_the_switch_back_too(
+def test_a_statement_that_an_exception_block_undoes_also_undoes_the_switch(
     db: Connection, client: Person
 ) -> None:
     db.execute("alter table public.user_credits add check (user_type <> 'individual')")
@@ -422,7 +422,7 @@ def test_a_statement_that_an_exception_block_takes_back_takes_the_switch_back_to
 # Who else writes.
 
 
-def test_what_the_application_writes_itself_keeps_its_own_settings(
+def test_a_statement_of_the_application_keeps_its_own_settings(
     db: Connection, client: Person
 ) -> None:
     watch(db)
@@ -515,7 +515,7 @@ def test_an_operator_that_another_role_made_is_not_called_by_a_trigger_inside_ou
 
 
 @pytest.mark.parametrize(("can_log_in", "path"), [("nologin", PATH), ("login", "public, pg_temp")])
-def test_supabases_dashboard_user_is_trusted_while_nobody_can_log_in_as_it(
+def test_supabases_dashboard_user_is_trusted_only_if_it_cannot_log_in(
     db: Connection, therapist: Person, client: Person, can_log_in: str, path: str
 ) -> None:
     db.execute(f"create role dashboard_user {can_log_in}")
@@ -541,7 +541,7 @@ def test_our_owner_and_superusers_may_create(
         ('"$user", PUBLIC', "public, pg_temp"),
     ],
 )
-def test_the_setting_is_in_force_at_once_as_far_as_its_schemas_exist(
+def test_the_setting_applies_at_once_to_the_schemas_that_exist(
     db: Connection, therapist: Person, client: Person, setting: str, path: str
 ) -> None:
     db.execute('create schema "Their Own"')
@@ -551,15 +551,13 @@ def test_the_setting_is_in_force_at_once_as_far_as_its_schemas_exist(
     assert path_now(db, therapist, client) == path
 
 
-def test_a_schema_that_is_gone_is_no_harm(
-    db: Connection, therapist: Person, client: Person
-) -> None:
+def test_a_missing_schema_does_no_harm(db: Connection, therapist: Person, client: Person) -> None:
     db.execute("drop schema extensions cascade")
 
     assert "public" in path_now(db, therapist, client)
 
 
-def test_a_setting_that_is_no_list_of_names_is_refused(db: Connection) -> None:
+def test_a_setting_that_is_not_a_list_of_names_is_refused(db: Connection) -> None:
     with pytest.raises(psycopg.errors.InvalidParameterValue), db.transaction():
         configure(db, application_search_path="public; drop table")
 
@@ -567,7 +565,7 @@ def test_a_setting_that_is_no_list_of_names_is_refused(db: Connection) -> None:
 # Their names.
 
 
-def test_ours_fire_first_and_last_among_the_triggers_of_a_statement(
+def test_our_triggers_fire_first_and_last_for_a_statement(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     watch(db)
@@ -608,7 +606,7 @@ def warnings_of(address: str) -> str:
         ("zzz", "after", False),
     ],
 )
-def test_the_install_warns_of_a_trigger_that_fires_outside_of_ours(
+def test_the_install_warns_of_a_trigger_that_fires_before_or_after_ours(
     own_database: str, name: str, when: str, is_told: bool
 ) -> None:
     with actors.connect(own_database) as db:

@@ -173,7 +173,7 @@ def test_an_older_project_keeps_its_rows_and_its_queries(old: Connection) -> Non
     assert answers(old) == before
 
 
-def test_what_an_older_project_wrote_it_can_still_write(old: Connection) -> None:
+def test_an_older_project_can_still_run_its_write_statements(old: Connection) -> None:
     install(old)
 
     for statement in OLD_WRITES:
@@ -182,7 +182,7 @@ def test_what_an_older_project_wrote_it_can_still_write(old: Connection) -> None
                 assert old.execute(statement).statusmessage, statement
 
 
-def test_what_people_wrote_to_sessions_in_an_older_project_they_can_still_write(
+def test_people_in_an_older_project_can_still_write_to_sessions(
     old: Connection,
 ) -> None:
     install(old)
@@ -192,7 +192,7 @@ def test_what_people_wrote_to_sessions_in_an_older_project_they_can_still_write(
             old.execute(statement)
 
 
-def test_an_older_project_keeps_every_constraint_but_the_one_on_status_alone(
+def test_an_older_project_keeps_every_constraint_except_the_check_on_status(
     old: Connection,
 ) -> None:
     before = constraints(old)
@@ -204,7 +204,7 @@ def test_an_older_project_keeps_every_constraint_but_the_one_on_status_alone(
     assert {name for name in before if after[name] != before[name]} == {"known_states"}
 
 
-def test_the_seven_statuses_are_allowed_and_the_projects_own_as_before(old: Connection) -> None:
+def test_the_seven_statuses_and_the_projects_own_statuses_are_allowed(old: Connection) -> None:
     old.execute("drop view public.upcoming")
     install(old)
 
@@ -219,7 +219,7 @@ def test_the_seven_statuses_are_allowed_and_the_projects_own_as_before(old: Conn
         old.execute("update public.sessions set status = 'cancelled', cancelled_at = null")
 
 
-def test_a_project_whose_check_allows_all_already_keeps_it_to_the_letter(old: Connection) -> None:
+def test_a_check_that_already_allows_every_status_is_not_changed(old: Connection) -> None:
     old.execute(
         "alter table public.sessions drop constraint known_states,"
         " add constraint known_states check (status in ('pending_approval', 'scheduled',"
@@ -232,7 +232,7 @@ def test_a_project_whose_check_allows_all_already_keeps_it_to_the_letter(old: Co
     assert constraints(old) == before
 
 
-def test_a_project_that_keeps_its_statuses_in_a_table_keeps_that_too(old: Connection) -> None:
+def test_a_foreign_key_to_a_table_of_statuses_is_not_changed(old: Connection) -> None:
     old.execute(
         "create table public.states (name varchar(50) primary key);"
         " insert into public.states select distinct status from public.sessions;"
@@ -260,7 +260,7 @@ def test_several_checks_on_status_are_all_widened(old: Connection) -> None:
         old.execute("update public.sessions set status = 'a status of old times'")
 
 
-def test_a_check_of_the_projects_own_that_reads_the_same_as_a_widened_one_is_left_alone(
+def test_a_check_of_the_project_that_equals_a_widened_check_is_left_alone(
     old: Connection,
 ) -> None:
     old.execute("drop view public.upcoming; alter table public.sessions alter status type text")
@@ -275,7 +275,7 @@ def test_a_check_of_the_projects_own_that_reads_the_same_as_a_widened_one_is_lef
     assert "NOT VALID" in constraints(old)["the_same"]
 
 
-def test_a_check_that_old_rows_break_stays_one_for_new_rows_alone(old: Connection) -> None:
+def test_a_check_that_old_rows_break_still_applies_only_to_new_rows(old: Connection) -> None:
     old.execute(
         "alter table public.sessions drop constraint known_states;"
         " update public.sessions set status = 'odd' where status = 'confirmed';"
@@ -326,7 +326,7 @@ def test_the_whole_story_works_in_an_older_project(old: Connection) -> None:
     )
 
 
-def test_lots_found_at_install_get_one_opening_row_each(old: Connection) -> None:
+def test_each_lot_that_exists_at_install_gets_one_opening_row(old: Connection) -> None:
     install(old)
     install(old)
 
@@ -384,7 +384,7 @@ def test_the_servers_own_time_zone_does_not_matter_to_columns_without_one(
 
 
 @pytest.mark.parametrize(("user_type", "client"), [("individual", BEN), ("user", ADA)])
-def test_a_project_whose_credits_know_one_kind_of_client_only_refunds_a_deleted_lot(
+def test_a_project_with_only_one_kind_of_client_can_refund_a_deleted_lot(
     old: Connection, user_type: str, client: Person
 ) -> None:
     install(old)
@@ -463,7 +463,7 @@ def test_a_project_may_have_made_its_numbers_of_another_type(old: Connection, nu
     assert call_as(old, "service_role", None, "reconcile_credits") == []
 
 
-def test_a_lot_that_belongs_to_nobody_is_kept_and_recorded(old: Connection) -> None:
+def test_a_lot_without_an_owner_is_kept_and_recorded(old: Connection) -> None:
     old.execute("alter table public.user_credits alter column user_id drop not null")
     statement = "insert into public.user_credits (user_type, credits_balance) values ('partner', 5)"
     old.execute(statement)
@@ -505,7 +505,7 @@ def secured(db: Connection) -> set[str]:
     return {table["relname"] for table in found}
 
 
-def test_where_row_level_security_is_off_it_stays_off(old: Connection) -> None:
+def test_row_level_security_that_is_off_stays_off(old: Connection) -> None:
     install(old)
 
     assert (secured(old), policies(old)) == (set(), {})
@@ -513,7 +513,7 @@ def test_where_row_level_security_is_off_it_stays_off(old: Connection) -> None:
         assert len(old.execute("select from public.sessions").fetchall()) == 5
 
 
-def test_where_row_level_security_is_on_our_policies_stand_beside_the_projects_own(
+def test_our_policies_stand_beside_the_projects_own_if_row_level_security_is_on(
     old: Connection,
 ) -> None:
     old.execute(
@@ -553,7 +553,7 @@ OURS = {
         "drop policy {0} on {1}",
     ],
 )
-def test_a_policy_of_ours_that_stands_is_left_alone_and_one_that_was_changed_is_made_anew(
+def test_our_policy_is_kept_if_unchanged_and_replaced_if_changed(
     db: Connection, changed: str
 ) -> None:
     files = (
@@ -583,7 +583,7 @@ def test_a_policy_of_ours_that_stands_is_left_alone_and_one_that_was_changed_is_
     assert [{**policy, "id": 0} for policy in stand()] == [{**policy, "id": 0} for policy in before]
 
 
-def test_the_guards_hold_where_row_level_security_is_off(old: Connection) -> None:
+def test_the_guards_work_while_row_level_security_is_off(old: Connection) -> None:
     install(old)
     session = propose(old, THERAPIST, ADA)
 
@@ -607,7 +607,7 @@ def test_the_earlier_attempt_fails_on_every_call(old: Connection) -> None:
         call(old, ADA, APPROVE, p_session_id=uuid4(), p_user_id=ADA.id)
 
 
-def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
+def test_the_earlier_attempt_is_replaced_and_its_waiting_session_can_be_approved(
     old: Connection,
 ) -> None:
     old.execute(EARLIER_ATTEMPT)
@@ -644,7 +644,7 @@ def test_the_earlier_attempt_is_replaced_and_what_waited_can_be_approved(
         ),
     ],
 )
-def test_what_is_told_of_people_is_read_from_the_columns_that_there_are(
+def test_details_of_people_are_read_from_the_columns_that_exist(
     old: Connection, change: str, told: tuple[Any, ...]
 ) -> None:
     old.execute(f"alter table public.users {change}")
@@ -717,7 +717,7 @@ def test_the_projects_own_view_of_people_and_its_schema_are_closed_to_people(
 # What is missing.
 
 
-def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
+def test_the_install_reports_everything_missing_at_once_and_changes_nothing(
     server: Server,
 ) -> None:
     name = f"test_empty_{uuid4().hex[:8]}"
@@ -751,7 +751,7 @@ def test_everything_that_is_missing_is_said_at_once_and_nothing_is_changed(
         server.drop(name)
 
 
-def test_keys_that_are_no_uuids_and_people_without_a_kind_are_said_at_once_as_well(
+def test_the_install_also_reports_keys_that_are_not_uuids_and_people_without_a_kind(
     bare_database: str,
 ) -> None:
     with actors.connect(bare_database) as db:
@@ -804,7 +804,7 @@ language plpgsql as 'begin raise exception ''not yours''; end'
 """
 
 
-def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
+def test_an_owner_who_is_not_a_superuser_can_install_and_the_story_works(
     bare_database: str,
 ) -> None:
     owner = f"test_owner_{uuid4().hex[:8]}"
@@ -846,7 +846,7 @@ def test_an_owner_who_is_no_superuser_can_install_and_the_story_works(
             db.execute(f"drop role {owner}")
 
 
-def test_an_older_release_whose_functions_and_views_had_other_shapes_is_replaced(
+def test_an_older_release_with_other_shapes_of_functions_and_views_is_replaced(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -901,7 +901,7 @@ def grants(db: Connection) -> set[tuple[str, str]]:
     return {(grant["function"], grant["role"]) for grant in found}
 
 
-def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_another(
+def test_the_databases_own_roles_keep_their_grants_on_entry_points_and_no_role_gets_more(
     own_database: str,
 ) -> None:
     approve_door = "approve_session_and_deduct_credit(uuid,uuid)"
@@ -939,7 +939,7 @@ def test_roles_of_the_databases_own_keep_their_grants_on_doors_and_nobody_gets_a
     ],
     ids=["nothing of ours is called", "ours is called"],
 )
-def test_a_door_of_ours_that_somebody_changed_is_made_anew_and_never_put_back(
+def test_a_changed_entry_point_of_ours_is_replaced_and_never_restored(
     own_database: str, shape: str
 ) -> None:
     with actors.connect(own_database) as db:

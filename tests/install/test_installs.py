@@ -25,7 +25,7 @@ def test_the_database_knows_its_release(db: Connection) -> None:
     assert db.execute("select session_approval.version() as v").fetchall() == [{"v": version()}]
 
 
-def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: str) -> None:
+def test_an_install_adds_a_row_and_a_repeated_install_adds_none(own_database: str) -> None:
     with actors.connect(own_database) as db:
         [first] = history(db)
         assert (first["version"], first["installed_by"]) == (version(), "postgres")
@@ -36,7 +36,7 @@ def test_an_install_leaves_a_row_and_the_same_again_leaves_none(own_database: st
         assert history(db) == [first]
 
 
-def test_the_checksum_is_of_all_functions_by_name(db: Connection) -> None:
+def test_the_checksum_covers_all_functions_in_order_of_name(db: Connection) -> None:
     [installed] = history(db)
 
     functions = {
@@ -48,7 +48,7 @@ def test_the_checksum_is_of_all_functions_by_name(db: Connection) -> None:
     assert installed["checksum"] == md5(text.encode()).hexdigest()  # noqa: S324 - as it is there
 
 
-def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_database: str) -> None:
+def test_an_object_changed_by_hand_differs_from_the_installed_one(own_database: str) -> None:
     with actors.connect(own_database) as db:
         [installed] = [row["definitions"] for row in history(db)]
         db.execute(
@@ -76,7 +76,7 @@ def test_what_somebody_changed_by_hand_differs_from_what_was_installed(own_datab
         }
 
 
-def test_what_the_application_has_of_its_own_is_none_of_ours(db: Connection) -> None:
+def test_a_function_of_the_application_is_not_listed_as_ours(db: Connection) -> None:
     before = definitions(db)
 
     db.execute("create function public.theirs() returns integer language sql as 'select 1'")
@@ -84,7 +84,7 @@ def test_what_the_application_has_of_its_own_is_none_of_ours(db: Connection) -> 
     assert definitions(db) == before
 
 
-def test_what_somebody_added_is_listed_with_the_grants_that_nobody_gave(db: Connection) -> None:
+def test_an_object_added_by_hand_is_listed_with_its_default_grants(db: Connection) -> None:
     before = definitions(db)
     db.execute(
         "create table session_approval.added (id bigint generated always as identity primary key);"

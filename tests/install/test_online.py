@@ -26,7 +26,7 @@ from tests.servers import Server
 
 ONLINE = ROOT / "sql" / "online"
 POLICY_FILES = ("people_see_their_own_sessions", "clients_see_their_own_credits")
-# Everything in the schema that no second install writes anew, without ids and moments.
+# Everything in the schema that a second install does not write again, without ids and moments.
 TABLES = {
     "install_changes": "kind, name, was, became",
     "settings": "settings",
@@ -149,7 +149,9 @@ def _place(server: Server, name: str) -> Iterator[Connection]:
     [(name, name) for name in ("all at once", "hosted", "some_of_ours")],
     indirect=True,
 )
-def test_it_leaves_what_the_one_transaction_leaves(place: Connection, twin: Connection) -> None:
+def test_an_online_install_leaves_the_same_result_as_one_transaction(
+    place: Connection, twin: Connection
+) -> None:
     answered = answers(place)
 
     install(twin)
@@ -164,7 +166,7 @@ def test_it_leaves_what_the_one_transaction_leaves(place: Connection, twin: Conn
     assert (schema(place), left(place)) == after
 
 
-def test_an_upgrade_onto_what_is_installed_changes_nothing_and_loses_nothing(
+def test_an_online_install_of_the_same_release_changes_nothing(
     place: Connection,
 ) -> None:
     install(place)
@@ -181,7 +183,7 @@ def test_an_upgrade_onto_what_is_installed_changes_nothing_and_loses_nothing(
 # Interrupted.
 
 
-def test_interrupted_after_every_statement_in_turn_it_goes_on_to_the_same_end(
+def test_an_install_interrupted_after_each_statement_still_reaches_the_same_end(
     place: Connection, twin: Connection
 ) -> None:
     install(twin)
@@ -196,7 +198,7 @@ def test_interrupted_after_every_statement_in_turn_it_goes_on_to_the_same_end(
     assert left(place) == left(twin)
 
 
-def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
+def test_an_install_interrupted_at_any_step_can_be_undone_and_the_application_works(
     place: Connection,
 ) -> None:
     dumped, answered = dump(place), answers(place)
@@ -216,7 +218,7 @@ def test_interrupted_after_any_step_the_application_works_and_it_can_be_undone(
 
 
 @pytest.mark.parametrize("place", ["profiles"], indirect=True)
-def test_interrupted_at_its_start_it_remembers_that_the_view_of_people_is_the_projects_own(
+def test_an_interrupted_install_remembers_that_the_project_owns_the_view_of_people(
     place: Connection,
 ) -> None:
     begun = before("0006_sessions.sql")
@@ -258,7 +260,7 @@ def test_an_index_that_was_left_unfinished_is_made_again(
     assert twin.execute(valid, name).fetchall() == [{"is_valid": False}]
 
 
-def test_the_one_transaction_finishes_what_was_begun_online_too(
+def test_an_install_in_one_transaction_finishes_an_online_install(
     place: Connection, twin: Connection
 ) -> None:
     install(twin)
@@ -271,7 +273,7 @@ def test_the_one_transaction_finishes_what_was_begun_online_too(
     assert left(place) == left(twin)
 
 
-def test_two_at_once_are_one_too_many(place: Connection) -> None:
+def test_a_second_online_install_at_the_same_time_is_refused(place: Connection) -> None:
     place.execute("select pg_advisory_lock(hashtextextended('session_approval.online', 0))")
     found = schema(place)
 
@@ -281,10 +283,10 @@ def test_two_at_once_are_one_too_many(place: Connection) -> None:
     assert schema(place) == found
 
 
-# Nobody waits.
+# Writers do not wait.
 
 
-def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers_out(
+def test_only_the_end_of_an_install_blocks_writers_if_columns_and_indexes_exist(
     place: Connection,
 ) -> None:
     run_script(place, before("../install.sql"))
@@ -317,7 +319,7 @@ def test_only_the_end_of_an_install_that_finds_columns_and_indexes_keeps_writers
         ("sessions", "request_key", "0004_user_credits", "user_credits"),
     ],
 )
-def test_a_column_that_one_table_lacks_keeps_nobody_out_of_the_other(
+def test_a_missing_column_in_one_table_does_not_lock_the_other_table(
     db: Connection, lacking: str, column: str, migration: str, other: str
 ) -> None:
     db.execute(f"alter table public.{lacking} drop column {column} cascade")
@@ -345,7 +347,7 @@ def test_a_column_that_one_table_lacks_keeps_nobody_out_of_the_other(
         ),
     ],
 )
-def test_writers_go_on_while_it_waits_for_a_long_transaction(
+def test_writers_go_on_while_the_install_waits_for_a_long_transaction(
     place: Connection, table: str, held: str, writing: str
 ) -> None:
     def wait_until_it_asks_for_the_table() -> None:
@@ -373,7 +375,7 @@ def test_writers_go_on_while_it_waits_for_a_long_transaction(
     assert place.execute("select session_approval.version()").fetchall()
 
 
-def test_it_says_who_is_in_the_way_and_tries_again(
+def test_the_install_names_the_blocking_session_and_tries_again(
     place: Connection, capfd: pytest.CaptureFixture[str]
 ) -> None:
     installing = "select from pg_stat_activity where application_name = 'psql' and datname = %s"
@@ -422,7 +424,7 @@ def test_it_says_who_is_in_the_way_and_tries_again(
         "for the triggers",
     ],
 )
-def test_a_lock_is_asked_for_again_while_somebody_has_the_table(
+def test_the_install_asks_again_for_a_lock_while_another_session_holds_the_table(
     own_database: str, taking: str
 ) -> None:
     pausing = "select from pg_stat_activity where pid = %s and wait_event = 'PgSleep'"
@@ -528,7 +530,7 @@ def test_every_lot_in_the_ledger_adds_up_at_every_commit_while_others_change_the
     assert [p for p in problems if p["problem"] != "a balance is negative"] == []
 
 
-def test_a_lot_that_the_ledger_does_not_know_is_opened_by_its_first_change(
+def test_the_first_change_of_a_lot_opens_it_in_the_ledger(
     place: Connection,
 ) -> None:
     place.execute("update public.user_credits set user_type = 'user', credits_balance = 3")

@@ -54,7 +54,7 @@ def complaints(db: Connection) -> list[str]:
     return re.findall(r"^  - (.*)$", said, re.M)
 
 
-def test_types_that_the_functions_cannot_work_with_are_all_named_with_what_to_do(
+def test_every_unsuitable_column_type_is_reported_with_its_remedy(
     old: Connection,
 ) -> None:
     old.execute(
@@ -96,7 +96,7 @@ def test_types_that_the_functions_cannot_work_with_are_all_named_with_what_to_do
     ]
 
 
-def test_columns_that_are_just_wide_enough_are_fine_and_so_is_a_lots_status_of_an_enum_type(
+def test_columns_just_wide_enough_and_an_enum_status_of_a_lot_are_accepted(
     old: Connection,
 ) -> None:
     old.execute(
@@ -112,7 +112,7 @@ def test_columns_that_are_just_wide_enough_are_fine_and_so_is_a_lots_status_of_a
     assert session["status"] == "pending_approval"
 
 
-def test_a_status_of_an_enum_type_is_said(old: Connection) -> None:
+def test_a_session_status_of_an_enum_type_is_reported(old: Connection) -> None:
     old.execute(
         "alter table public.sessions drop constraint known_states,"
         " drop constraint cancelled_ones_say_when, alter status drop default;"
@@ -124,7 +124,7 @@ def test_a_status_of_an_enum_type_is_said(old: Connection) -> None:
     assert complaints(old) == ["column public.sessions.status of type text: it is state"]
 
 
-def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
+def test_columns_that_new_rows_leave_empty_or_cannot_write_are_reported(
     old: Connection,
 ) -> None:
     old.execute(
@@ -161,7 +161,7 @@ def test_columns_that_new_rows_would_leave_empty_or_cannot_write_are_said(
     assert "alter table public.sessions alter column notes drop not null" in said[5]
 
 
-def test_a_trigger_of_the_applications_own_may_fill_what_has_no_default(old: Connection) -> None:
+def test_a_trigger_of_the_application_may_fill_a_column_without_a_default(old: Connection) -> None:
     old.execute(
         """
         alter table public.sessions add column reference text;
@@ -180,7 +180,7 @@ def test_a_trigger_of_the_applications_own_may_fill_what_has_no_default(old: Con
     assert row(old, "sessions", session["id"])["reference"] == str(session["id"])
 
 
-def test_our_own_triggers_do_not_count_as_such_ones(old: Connection) -> None:
+def test_our_own_triggers_do_not_count_as_filling_a_column(old: Connection) -> None:
     install(old)
     old.execute(
         "alter table public.sessions add column reference text;"
@@ -193,7 +193,7 @@ def test_our_own_triggers_do_not_count_as_such_ones(old: Connection) -> None:
     assert said.startswith("a default for column public.sessions.reference,")
 
 
-def test_functions_that_have_our_names_are_each_named_whatever_their_signature(
+def test_every_function_of_the_application_with_our_name_is_reported_with_any_signature(
     old: Connection,
 ) -> None:
     old.execute(
@@ -217,7 +217,7 @@ def test_functions_that_have_our_names_are_each_named_whatever_their_signature(
     ]
 
 
-def test_every_door_is_on_the_list_of_names() -> None:
+def test_every_entry_point_is_on_the_list_of_names() -> None:
     [names] = re.findall(r"f\.proname in \((.*?)\)", PRECONDITIONS, re.S)
 
     assert set(re.findall(r"'(\w+)'", names)) == ENTRY_POINTS
@@ -243,7 +243,7 @@ def test_every_column_that_a_proposal_or_a_grant_writes_is_on_the_list(db: Conne
 
 
 @pytest.mark.parametrize("table", ["sessions", "user_credits"])
-def test_a_view_in_a_tables_place_is_said(old: Connection, table: str) -> None:
+def test_a_view_in_place_of_a_table_is_reported(old: Connection, table: str) -> None:
     old.execute(
         f"alter table public.{table} rename to all_of_them;"
         f" create view public.{table} as select * from public.all_of_them"
@@ -252,7 +252,7 @@ def test_a_view_in_a_tables_place_is_said(old: Connection, table: str) -> None:
     assert complaints(old) == [f"table public.{table}, an ordinary one: it is a view"]
 
 
-def test_without_users_the_kind_of_an_account_is_not_asked_for(old: Connection) -> None:
+def test_a_missing_users_table_is_reported_without_its_columns(old: Connection) -> None:
     old.execute(
         "drop table public.users cascade;"
         " create schema session_approval; create table session_approval.begun ()"
@@ -274,7 +274,7 @@ def test_without_users_the_kind_of_an_account_is_not_asked_for(old: Connection) 
         ("current_setting('server_version_num')::integer", "140000", None),
     ],
 )
-def test_a_server_that_is_too_old_or_has_not_all_of_the_roles_is_told_so(
+def test_an_old_server_or_a_missing_role_is_reported(
     old: Connection, what: str, instead: str, said: str | None
 ) -> None:
     text = PRECONDITIONS
@@ -288,7 +288,9 @@ def test_a_server_that_is_too_old_or_has_not_all_of_the_roles_is_told_so(
             old.execute(looking)
 
 
-def test_only_the_function_itself_is_auth_uid(old: Connection) -> None:
+def test_a_function_with_another_schema_or_signature_does_not_count_as_auth_uid(
+    old: Connection,
+) -> None:
     old.execute(
         "alter function auth.uid() rename to id;"
         " create function auth.uid(integer) returns uuid return null::uuid;"
@@ -297,14 +299,14 @@ def test_only_the_function_itself_is_auth_uid(old: Connection) -> None:
     assert complaints(old)[0].startswith("function auth.uid(): Supabase has it")
 
 
-def test_a_server_without_the_extension_is_told_which_package_brings_it(old: Connection) -> None:
+def test_a_missing_extension_is_reported_with_its_package(old: Connection) -> None:
     text = PRECONDITIONS
 
     with pytest.raises(psycopg.Error, match="which this server does not have: install its contrib"):
         old.execute(text.replace("btree_gist", "no_such_extension"))
 
 
-def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection) -> None:
+def test_every_privilege_that_the_installing_role_lacks_is_reported(old: Connection) -> None:
     role = f"test_weak_{uuid4().hex[:8]}"
     old.execute(f"create role {role} nologin; revoke create on schema public from public")
     try:
@@ -347,7 +349,7 @@ def test_privileges_that_the_installing_role_lacks_are_all_named(old: Connection
         ("create extension btree_gist; create schema session_approval", False, True),
     ],
 )
-def test_the_privilege_to_create_is_asked_for_only_where_something_is_to_be_created(
+def test_the_create_privilege_is_required_only_if_the_install_creates_something(
     old: Connection, found: str, creating: bool, owning: bool
 ) -> None:
     role = f"test_weak_{uuid4().hex[:8]}"
@@ -388,7 +390,7 @@ def test_a_proposal_has_its_length_in_the_projects_own_column_too(
     assert call(old, ADA, "list_sessions")[0]["duration_minutes"] in (20, 45)
 
 
-def test_what_the_projects_own_code_writes_as_length_is_left_alone(old: Connection) -> None:
+def test_a_length_that_the_projects_own_code_writes_is_left_alone(old: Connection) -> None:
     install(old)
     insert = (
         "insert into public.sessions (user_id, therapist_id, start_time, end_time {more})"

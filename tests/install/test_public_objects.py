@@ -39,7 +39,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_a_function_is_ours_where_it_does_nothing_but_call_ours_of_its_name(
+def test_a_function_is_ours_if_it_only_calls_our_function_of_the_same_name(
     own_database: str, body: str
 ) -> None:
     definition, is_ours = BODIES[body]
@@ -68,7 +68,7 @@ def test_a_function_is_ours_where_it_does_nothing_but_call_ours_of_its_name(
             ]
 
 
-def test_the_types_of_the_application_that_have_our_names_are_each_named(
+def test_every_type_of_the_application_with_our_name_is_reported(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -91,7 +91,7 @@ def test_the_types_of_the_application_that_have_our_names_are_each_named(
         ]
 
 
-def test_every_type_of_an_answer_is_on_the_list_of_names(db: Connection) -> None:
+def test_every_answer_type_is_on_the_list_of_names(db: Connection) -> None:
     [names] = re.findall(r"t\.typname in \((.*?)\)", PRECONDITIONS, re.S)
 
     assert set(re.findall(r"'(\w+)'", names)) == {
@@ -112,7 +112,7 @@ _OF_THEIRS = (
 )
 
 
-def test_what_the_application_built_on_our_answers_is_there_after_an_install(
+def test_an_install_keeps_the_applications_objects_that_use_our_answer_types(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -129,7 +129,7 @@ def test_what_the_application_built_on_our_answers_is_there_after_an_install(
         assert call(db, client, "list_sessions")[0]["id"] == session["id"]
 
 
-def test_a_type_that_the_application_holds_in_an_older_shape_stops_the_install(
+def test_an_older_answer_type_that_the_application_uses_stops_the_install(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -143,7 +143,9 @@ def test_a_type_that_the_application_holds_in_an_older_shape_stops_the_install(
         assert dump(db) == before
 
 
-def test_an_undo_names_what_the_application_built_on_our_answers(own_database: str) -> None:
+def test_an_undo_names_the_applications_objects_that_use_our_answer_types(
+    own_database: str,
+) -> None:
     with actors.connect(own_database) as db:
         db.execute(_OF_THEIRS)
         before = dump(db)
@@ -160,7 +162,7 @@ def test_an_undo_names_what_the_application_built_on_our_answers(own_database: s
         assert dump(db) == before
 
 
-def test_an_undo_takes_our_types_along(own_database: str) -> None:
+def test_an_undo_drops_our_types(own_database: str) -> None:
     with actors.connect(own_database) as db:
         roll_back(db)
 

@@ -113,7 +113,7 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def test_a_bundle_that_is_kept_takes_the_place_of_the_earlier_commit(tmp_path: Path) -> None:
+def test_a_kept_bundle_replaces_the_earlier_commit(tmp_path: Path) -> None:
     assert kept_bundles(tmp_path, "0.9.0") == []
     file = tmp_path / "1.0.0.sql"
 

@@ -128,7 +128,7 @@ def held(db: Connection, columns: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def test_only_what_is_documented_changes_and_a_rollback_takes_all_of_it_back(
+def test_an_install_changes_only_documented_things_and_a_rollback_undoes_them_all(
     project: tuple[str, Connection],
 ) -> None:
     name, db = project
@@ -178,7 +178,7 @@ def differing(now: dict[str, Any], before: dict[str, Any]) -> set[str]:
 def test_most_of_the_applications_statements_are_answered_rather_than_refused(
     server: Server,
 ) -> None:
-    for name in PLACES.keys() - {"empty", "starter", "millions"}:  # nobody there; read only; large
+    for name in PLACES.keys() - {"empty", "starter", "millions"}:  # no people; read only; large
         with place(server, name) as db:
             found = answers(db, name)
         assert len(found) == len(queries(name)) >= 30

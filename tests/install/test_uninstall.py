@@ -38,7 +38,7 @@ def use(db: Connection) -> None:
 
 
 @pytest.mark.parametrize("columns", ["keep", "drop"])
-def test_what_people_did_meanwhile_stays_and_the_applications_statements_work(
+def test_an_undo_keeps_the_rows_of_people_and_the_applications_statements_work(
     place: Connection, columns: str
 ) -> None:
     install(place)
@@ -56,7 +56,7 @@ def test_what_people_did_meanwhile_stays_and_the_applications_statements_work(
     ]
 
 
-def test_columns_that_the_install_added_are_kept_with_what_is_in_them_unless_asked(
+def test_an_undo_keeps_added_columns_and_their_values_unless_told_to_drop_them(
     place: Connection,
 ) -> None:
     install(place)
@@ -73,7 +73,7 @@ def test_columns_that_the_install_added_are_kept_with_what_is_in_them_unless_ask
     assert place.execute(statement).fetchall() == before, "kept once, they are the application's"
 
 
-def test_the_wider_check_on_status_stays_while_a_session_needs_it_and_that_is_said(
+def test_an_undo_keeps_and_reports_the_wider_status_check_while_a_session_needs_it(
     place: Connection,
 ) -> None:
     install(place)
@@ -99,7 +99,7 @@ def test_a_check_that_was_changed_after_the_install_is_left_alone(place: Connect
         place.execute("update public.sessions set status = 'x'")
 
 
-def test_a_check_that_was_dropped_after_the_install_stays_away(place: Connection) -> None:
+def test_a_check_that_was_dropped_after_the_install_is_not_restored(place: Connection) -> None:
     install(place)
     place.execute("alter table public.sessions drop constraint known_states")
 
@@ -109,7 +109,7 @@ def test_a_check_that_was_dropped_after_the_install_stays_away(place: Connection
     place.execute("update public.sessions set status = 'x'")
 
 
-def test_a_check_that_old_rows_break_comes_back_for_new_rows_alone(place: Connection) -> None:
+def test_a_check_that_old_rows_break_is_restored_only_for_new_rows(place: Connection) -> None:
     place.execute(
         "alter table public.sessions drop constraint known_states;"
         " update public.sessions set status = 'odd' where status = 'completed';"
@@ -124,7 +124,7 @@ def test_a_check_that_old_rows_break_comes_back_for_new_rows_alone(place: Connec
     assert dump(place) == before
 
 
-def test_an_earlier_function_that_everybody_could_call_by_default_comes_back_so(
+def test_an_earlier_function_is_restored_with_its_default_grant_to_public(
     place: Connection,
 ) -> None:
     function = "public.approve_session_and_deduct_credit(uuid, uuid)"
@@ -137,7 +137,7 @@ def test_an_earlier_function_that_everybody_could_call_by_default_comes_back_so(
     assert allowed.fetchall() == [{"ok": True}]
 
 
-def test_what_the_application_built_on_ours_stops_it_and_nothing_is_changed(
+def test_an_object_of_the_application_that_uses_ours_stops_the_undo(
     place: Connection,
 ) -> None:
     install(place)
@@ -175,9 +175,7 @@ HOLIDAYS = (
 
 
 @pytest.mark.parametrize("schema", ["extensions", "public"])
-def test_the_extension_stays_when_the_application_has_come_to_use_it(
-    place: Connection, schema: str
-) -> None:
+def test_the_extension_stays_if_the_application_uses_it(place: Connection, schema: str) -> None:
     if schema == "public":
         place.execute("drop schema extensions")
     install(place)
@@ -202,7 +200,7 @@ def plan(db: Connection) -> list[tuple[int, str]]:
     return [(step["step"], step["what"]) for step in found]
 
 
-def test_what_is_gone_or_as_it_was_is_no_step(server: Server) -> None:
+def test_the_plan_has_no_step_for_a_missing_or_unchanged_object(server: Server) -> None:
     with places.place(server, "some_of_ours") as db:
         db.execute("alter table public.sessions add request_key text")
         install(db)
@@ -223,10 +221,10 @@ def test_what_is_gone_or_as_it_was_is_no_step(server: Server) -> None:
         assert [what for step, what in plan(db) if step >= 10 and gone.search(what)] == []
         roll_back(db, "drop")
         commented = re.findall(r"COMMENT ON COLUMN public\.user_credits\.(\w+)", dump(db))
-        assert commented == ["credits_expired"]  # by whoever had it before
+        assert commented == ["credits_expired"]  # the comment from before the install
 
 
-def test_every_kind_of_step_comes_in_its_turn(server: Server) -> None:
+def test_the_plan_has_every_kind_of_step_in_order(server: Server) -> None:
     found = set()
     for name, more, later in [
         ("earlier_attempt", CHECKED + places.text("hosted"), ""),
@@ -258,7 +256,7 @@ def test_every_kind_of_step_comes_in_its_turn(server: Server) -> None:
     ]
 
 
-def test_the_preview_lists_it_all_and_changes_nothing(place: Connection) -> None:
+def test_the_preview_lists_every_step_and_changes_nothing(place: Connection) -> None:
     install(place)
     use(place)
     before = dump(place)
@@ -297,7 +295,7 @@ def test_the_preview_lists_it_all_and_changes_nothing(place: Connection) -> None
     assert dump(place) == before
 
 
-def test_it_runs_as_one_string_as_an_sql_editor_sends_it(place: Connection) -> None:
+def test_the_undo_runs_as_one_string_from_an_sql_editor(place: Connection) -> None:
     before = dump(place)
     install(place)
 
@@ -309,7 +307,7 @@ def test_it_runs_as_one_string_as_an_sql_editor_sends_it(place: Connection) -> N
     assert dump(place) == before
 
 
-def test_where_nothing_is_installed_or_the_choice_is_none_it_says_so(place: Connection) -> None:
+def test_the_undo_refuses_a_missing_install_or_an_unknown_choice(place: Connection) -> None:
     with pytest.raises(CommandError, match="there is no session_approval"):
         roll_back(place)
     install(place)

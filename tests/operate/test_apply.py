@@ -32,7 +32,7 @@ def test_the_psql_on_the_path_is_used(psql_on_path: dict[str, str], tmp_path: Pa
     assert called[-1] == str(psql.INSTALL)
 
 
-def test_without_one_on_the_path_the_embedded_psql_is_used(server: Server) -> None:
+def test_the_embedded_psql_is_used_if_the_path_has_none(server: Server) -> None:
     address = server.create("test_apply", "template0")
     try:
         ended = programs.run("apply", "--supabase", "--starter", address, env={"PATH": ""})
@@ -44,7 +44,7 @@ def test_without_one_on_the_path_the_embedded_psql_is_used(server: Server) -> No
         server.drop("test_apply")
 
 
-def test_what_psql_says_against_it_is_shown(server: Server) -> None:
+def test_an_error_of_psql_is_shown(server: Server) -> None:
     address = server.create("test_apply", "template0")
     try:
         ended = programs.run("apply", address)
@@ -55,7 +55,7 @@ def test_what_psql_says_against_it_is_shown(server: Server) -> None:
         server.drop("test_apply")
 
 
-def test_apply_reads_the_address_from_the_environment_and_asks_for_one_without(
+def test_apply_reads_the_address_from_the_environment_or_asks_for_it(
     psql_on_path: dict[str, str], tmp_path: Path
 ) -> None:
     nowhere = programs.run("apply", env=psql_on_path)

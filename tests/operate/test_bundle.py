@@ -17,7 +17,7 @@ def _dump(address: str) -> str:
         return dump(db, "--schema-only")
 
 
-def test_the_bundle_as_one_string_installs_what_psql_installs(
+def test_the_bundle_as_one_string_gives_the_same_install_as_psql(
     server: Server, own_database: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "bundle.sql"
@@ -39,7 +39,7 @@ def test_the_bundle_as_one_string_installs_what_psql_installs(
         server.drop("test_bundle")
 
 
-def test_the_bundle_says_which_release_it_is_and_a_checksum_that_holds(tmp_path: Path) -> None:
+def test_the_bundle_states_its_release_and_a_correct_checksum(tmp_path: Path) -> None:
     file = tmp_path / "bundle.sql"
     assert programs.run("bundle", "--output", file).returncode == 0
     release, said, *_ = file.read_text().splitlines()

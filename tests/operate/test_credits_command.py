@@ -72,7 +72,7 @@ def said(ended: Ended, status: int = 0) -> str:
 # Grants.
 
 
-def test_a_grant_says_what_it_did_and_repeating_its_reference_grants_nothing(
+def test_a_grant_reports_its_result_and_a_repeated_reference_grants_nothing(
     operator: Operator, db: Connection, client: Person
 ) -> None:
     grant = ("grant", client.email, 5, "--source", "invoices", "--reference", "2027-001", "--yes")
@@ -131,7 +131,7 @@ def test_a_grant_keeps_its_end_and_its_reason_and_finds_a_person_by_id_or_by_any
         (["5", "--expires-at", "2000-01-01T00:00Z"], "must be in the future"),
     ],
 )
-def test_a_grant_that_makes_no_sense_is_refused_in_words(
+def test_a_grant_that_makes_no_sense_is_refused_with_a_message(
     operator: Operator, db: Connection, client: Person, arguments: list[str], complaint: str
 ) -> None:
     refused = operator.credits("grant", client.email, *arguments, "--yes")
@@ -141,7 +141,9 @@ def test_a_grant_that_makes_no_sense_is_refused_in_words(
     assert balances(db, client) == []
 
 
-def test_nobody_is_guessed(operator: Operator, db: Connection, client: Person) -> None:
+def test_an_unknown_or_ambiguous_person_is_refused(
+    operator: Operator, db: Connection, client: Person
+) -> None:
     db.execute("alter table public.users drop constraint users_email_key")
     twin = add_person(db, "individual")
     actors.change(db, "users", twin.id, email=client.email)
@@ -158,7 +160,7 @@ def test_nobody_is_guessed(operator: Operator, db: Connection, client: Person) -
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "n\n", "yeah, but no\n"])
-def test_without_a_yes_nothing_is_granted(
+def test_a_grant_without_a_yes_changes_nothing(
     operator: Operator, db: Connection, client: Person, answer: str
 ) -> None:
     ended = operator.credits("grant", client.email, 5, answers=answer)
@@ -169,7 +171,9 @@ def test_without_a_yes_nothing_is_granted(
     assert balances(db, client) == []
 
 
-def test_a_yes_at_the_question_does_it(operator: Operator, db: Connection, client: Person) -> None:
+def test_a_yes_to_the_question_grants_the_credits(
+    operator: Operator, db: Connection, client: Person
+) -> None:
     said(operator.credits("grant", client.email, 5, answers="y\n"))
 
     assert balances(db, client) == [5]
@@ -178,7 +182,7 @@ def test_a_yes_at_the_question_does_it(operator: Operator, db: Connection, clien
 # Corrections, and looking.
 
 
-def test_a_correction_changes_one_lot_and_leaves_the_reason_and_who_answers_for_it(
+def test_a_correction_changes_one_lot_and_records_its_reason_and_its_actor(
     operator: Operator, db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 3)
@@ -202,7 +206,9 @@ def test_a_correction_changes_one_lot_and_leaves_the_reason_and_who_answers_for_
     )
 
 
-def test_a_correction_of_no_lot_or_by_nobody_is_refused(operator: Operator, client: Person) -> None:
+def test_a_correction_with_an_unknown_lot_or_actor_is_refused(
+    operator: Operator, client: Person
+) -> None:
     by_nobody = operator.credits("adjust", uuid4(), 1, "--reason", "x", "--actor", "me", "--yes")
     of_none = operator.credits(
         *("adjust", uuid4(), 1, "--reason", "x", "--actor", client.email, "--yes")
@@ -212,7 +218,7 @@ def test_a_correction_of_no_lot_or_by_nobody_is_refused(operator: Operator, clie
     assert said(of_none, 1) == "Refused: There is no such lot\n"
 
 
-def test_show_lists_the_lots_and_history_every_change(
+def test_show_lists_the_lots_and_history_lists_every_change(
     operator: Operator, db: Connection, therapist: Person, client: Person
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -252,14 +258,14 @@ def test_every_command_has_help() -> None:
         assert words.startswith(f"Usage: python -m scripts credits {command} ")
 
 
-def test_without_a_database_the_commands_ask_for_one() -> None:
+def test_the_commands_ask_for_a_database_if_none_is_named() -> None:
     operator = Operator("")
 
     assert "DATABASE_URL" in said(operator.credits("show", "a@example.org"), 2)
     assert "DATABASE_URL" in said(operator.run("doctor"), 2)
 
 
-def test_a_database_that_does_not_answer_is_told_in_one_sentence() -> None:
+def test_a_database_that_does_not_answer_is_reported_in_one_sentence() -> None:
     operator = Operator(NOBODY_THERE)
 
     for ended, status in ((operator.credits("show", "a@b.c"), 1), (operator.run("doctor"), 2)):
@@ -267,7 +273,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_sentence() -> None:
         assert "Traceback" not in ended.stderr
 
 
-def test_a_database_without_the_product_is_told_so(server: Server) -> None:
+def test_a_database_without_the_product_is_reported(server: Server) -> None:
     operator = Operator(server.address)
 
     for ended, status in ((operator.credits("show", "a@b.c"), 1), (operator.run("doctor"), 2)):
@@ -277,7 +283,9 @@ def test_a_database_without_the_product_is_told_so(server: Server) -> None:
 # Doctor.
 
 
-def test_a_database_in_order_has_its_settings_shown_and_no_complaint(operator: Operator) -> None:
+def test_the_doctor_shows_the_settings_of_a_healthy_database_without_complaint(
+    operator: Operator,
+) -> None:
     status, found = operator.doctor()
 
     assert status == 0

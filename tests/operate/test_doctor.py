@@ -172,7 +172,9 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_was_damaged_is_found_and_an_install_mends_it(db: Connection, damage: str) -> None:
+def test_the_doctor_finds_each_damage_and_its_advice_repairs_it(
+    db: Connection, damage: str
+) -> None:
     statement, expected = DAMAGES[damage]
     db.execute(statement)
 
@@ -194,7 +196,7 @@ def test_what_was_damaged_is_found_and_an_install_mends_it(db: Connection, damag
     assert not left & mendable
 
 
-def test_another_release_is_told_from_this_one(db: Connection) -> None:
+def test_the_doctor_reports_another_release(db: Connection) -> None:
     db.execute(
         "create or replace function session_approval.version() returns text language sql immutable"
         " set search_path = '' as $$ select '0.0.9' $$;"
@@ -213,7 +215,7 @@ def test_another_release_is_told_from_this_one(db: Connection) -> None:
     assert answer.status == 0
 
 
-def test_an_install_from_before_there_were_releases_is_said(db: Connection) -> None:
+def test_the_doctor_reports_an_install_without_a_release(db: Connection) -> None:
     db.execute("drop function session_approval.object_digests()")
 
     [found] = examine(db).complaints
@@ -221,7 +223,7 @@ def test_an_install_from_before_there_were_releases_is_said(db: Connection) -> N
     assert "it does not know its release" in found["what"]
 
 
-def test_sessions_that_book_somebody_twice_are_named(db: Connection) -> None:
+def test_the_doctor_names_sessions_that_book_a_person_twice(db: Connection) -> None:
     therapist, ada, ben = (
         add_person(db, kind) for kind in ("therapist", "individual", "individual")
     )
@@ -251,7 +253,7 @@ def test_a_schema_that_postgrest_exposes_is_an_error(db: Connection) -> None:
     ]
 
 
-def test_a_table_of_the_applications_own_is_none_of_its_business(db: Connection) -> None:
+def test_the_doctor_ignores_the_applications_own_tables(db: Connection) -> None:
     role = f"test_{uuid4().hex[:8]}"
     db.execute(f"create role {role}; create table public.theirs (id integer)")
     try:
@@ -261,7 +263,7 @@ def test_a_table_of_the_applications_own_is_none_of_its_business(db: Connection)
         db.execute(f"drop owned by {role}; drop role {role}")
 
 
-def test_every_constraint_of_our_tables_is_looked_for(db: Connection) -> None:
+def test_the_doctor_looks_for_every_constraint_of_our_tables(db: Connection) -> None:
     there = {
         found["name"]
         for found in db.execute(
@@ -279,7 +281,7 @@ def test_every_constraint_of_our_tables_is_looked_for(db: Connection) -> None:
     assert there <= named
 
 
-def test_an_install_does_not_hide_a_constraint_that_is_gone(db: Connection) -> None:
+def test_an_install_does_not_hide_a_missing_constraint(db: Connection) -> None:
     db.execute("alter table session_approval.bookings drop constraint nobody_is_booked_twice")
 
     psql.apply(db.info.dsn, [psql.INSTALL])

@@ -6,7 +6,7 @@ from tests.actors import add_person, change, give_credits, propose, row
 from tests.operate.test_credits_command import Operator
 
 
-def test_one_sweep_puts_everything_away_and_says_so(own_database: str) -> None:
+def test_one_sweep_expires_everything_due_and_reports_it(own_database: str) -> None:
     with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         lots = [give_credits(db, client, 1, expires_at="yesterday") for _ in range(501)]
@@ -21,14 +21,14 @@ def test_one_sweep_puts_everything_away_and_says_so(own_database: str) -> None:
         assert row(db, "user_credits", lots[-1])["credits_balance"] == 0
 
 
-def test_it_says_what_is_wrong_with_the_database() -> None:
+def test_the_sweep_reports_a_database_that_does_not_answer() -> None:
     ended = Operator("postgresql://postgres@127.0.0.1:1/nowhere").run("sweep")
 
     assert ended.returncode == 2
     assert "does not answer" in ended.stderr
 
 
-def test_where_pg_cron_is_installed_the_sweep_is_its_job(own_database: str) -> None:
+def test_the_sweep_is_a_job_of_pg_cron_if_pg_cron_is_installed(own_database: str) -> None:
     with actors.connect(own_database) as db:
         db.execute("create schema cron")
         db.execute("create table cron.job (jobname text unique, schedule text, command text)")

@@ -71,7 +71,7 @@ def test_the_session_remembers_when_it_was_approved_and_which_lot_paid(
     assert (latest["actor_id"], latest["reason"]) == (client.id, None)
 
 
-def test_approving_a_scheduled_session_leaves_its_time_alone(
+def test_approving_a_scheduled_session_does_not_change_its_time(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -114,7 +114,7 @@ def test_the_lot_that_expires_soonest_pays_first_and_one_without_expiry_last(
 
 
 @pytest.mark.parametrize("expires_in", [timedelta(days=10), None])
-def test_of_lots_that_expire_together_the_oldest_pays_first(
+def test_the_oldest_lot_pays_first_when_lots_expire_together(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -130,7 +130,7 @@ def test_of_lots_that_expire_together_the_oldest_pays_first(
     assert paid == [old, young]
 
 
-def test_of_lots_alike_in_everything_else_the_lowest_id_pays_first(
+def test_the_lot_with_the_lowest_id_pays_first_when_all_else_is_equal(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     lots = [give_credits(db, client, created_at=now) for _ in range(6)]
@@ -152,7 +152,7 @@ def test_a_lot_is_emptied_before_the_next_one_pays(
 
 
 @pytest.mark.parametrize("user_type", ["individual", "user"])
-def test_lots_of_both_kinds_of_client_pay(
+def test_a_lot_of_either_kind_of_client_pays(
     db: Connection, therapist: Person, client: Person, user_type: str
 ) -> None:
     lot = give_credits(db, client)
@@ -184,7 +184,7 @@ def test_a_lot_without_a_status_counts_as_active(
     ],
     ids=str,
 )
-def test_a_lot_that_does_not_count_never_pays(
+def test_an_unusable_lot_does_not_pay(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -205,7 +205,7 @@ def test_a_lot_that_does_not_count_never_pays(
     assert approved["beside"]["credits_balance_after"] == 0
 
 
-def test_an_overdrawn_lot_of_old_times_neither_pays_nor_stops_another_from_paying(
+def test_an_overdrawn_lot_does_not_pay_and_does_not_block_another_lot(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute("alter table public.user_credits drop constraint credits_balance_is_not_negative")
@@ -216,7 +216,7 @@ def test_an_overdrawn_lot_of_old_times_neither_pays_nor_stops_another_from_payin
     assert balances(db, client) == [-3, 0]
 
 
-def test_another_persons_credits_never_pay(
+def test_the_credits_of_another_person_do_not_pay(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     give_credits(db, stranger, 5)
@@ -227,7 +227,7 @@ def test_another_persons_credits_never_pay(
         approve(db, client, session)
 
 
-def test_without_a_credit_the_refusal_says_how_many_are_missing(
+def test_a_refusal_for_lack_of_credits_says_how_many_are_missing(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -256,7 +256,7 @@ def test_approving_again_gives_the_same_answer_and_takes_nothing(
     assert contents(db) == before
 
 
-def test_a_moment_of_approval_that_is_left_over_from_before_pays_for_nothing(
+def test_an_old_time_of_approval_does_not_count_as_paid(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 1)
@@ -269,7 +269,7 @@ def test_a_moment_of_approval_that_is_left_over_from_before_pays_for_nothing(
     assert balances(db, client) == [0]
 
 
-def test_approving_again_after_the_last_credit_is_gone_is_no_refusal(
+def test_approving_again_after_the_last_credit_is_gone_is_not_refused(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 1)
@@ -279,7 +279,7 @@ def test_approving_again_after_the_last_credit_is_gone_is_no_refusal(
     assert approve(db, client, session)["beside"]["credits_balance_after"] == 0
 
 
-def test_approving_again_after_the_time_to_answer_is_no_refusal(
+def test_approving_again_after_the_time_to_answer_is_not_refused(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 1)
@@ -325,7 +325,7 @@ def test_approving_again_later_in_the_sessions_life_takes_nothing(
 # Refusals.
 
 
-def test_a_strangers_session_a_therapists_own_and_an_absent_one_are_all_not_found(
+def test_only_the_client_of_a_session_finds_it_for_approval(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     for person in (client, stranger, therapist):
@@ -346,7 +346,7 @@ def test_a_strangers_session_a_therapists_own_and_an_absent_one_are_all_not_foun
     assert said == [("Session not found or not pending approval", None)] * 4
 
 
-def test_a_strangers_decided_session_is_not_found_either(
+def test_a_stranger_does_not_find_a_decided_session(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -423,7 +423,7 @@ def test_a_session_that_the_old_code_scheduled_needs_no_approval(
     assert balances(db, client) == [1]
 
 
-def test_a_proposal_can_be_approved_until_the_very_moment_it_expires(
+def test_a_proposal_can_be_approved_until_the_moment_it_expires(
     db: Connection, therapist: Person, client: Person, now: datetime, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -442,7 +442,7 @@ def test_a_proposal_can_be_approved_until_the_very_moment_it_expires(
 @pytest.mark.parametrize(
     "answer", ["approve_session_and_deduct_credit", "decline_session", "cancel_session"]
 )
-def test_whatever_the_servers_time_zone_an_answer_that_is_late_is_told_so_in_utc(
+def test_the_refusal_of_a_late_answer_shows_the_time_in_utc(
     db: Connection, therapist: Person, client: Person, refused: Refused, answer: str
 ) -> None:
     session = propose(db, therapist, client)
@@ -455,7 +455,7 @@ def test_whatever_the_servers_time_zone_an_answer_that_is_late_is_told_so_in_utc
     assert refusal.details == {"approval_expires_at": "2026-01-01T12:00:00+00:00"}
 
 
-def test_an_expired_proposal_stays_expired_after_it_was_swept(
+def test_an_expired_proposal_stays_expired_after_the_sweep(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -473,7 +473,7 @@ def test_an_expired_proposal_stays_expired_after_it_was_swept(
         approve(db, client, session)
 
 
-def test_an_expired_proposal_says_so_also_to_a_client_without_credits(
+def test_a_client_without_credits_also_learns_that_a_proposal_has_expired(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -493,7 +493,7 @@ def test_a_waiting_session_without_a_time_to_answer_can_always_be_approved(
     assert approve(db, client, session)["status"] == "scheduled"
 
 
-def test_nobody_approves_in_another_persons_name(
+def test_a_person_cannot_approve_in_the_name_of_another(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -514,7 +514,7 @@ def test_a_client_may_name_themselves(db: Connection, therapist: Person, client:
     assert approved["status"] == "scheduled"
 
 
-def test_a_token_without_a_person_approves_nothing(
+def test_a_token_without_a_person_cannot_approve(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -525,7 +525,7 @@ def test_a_token_without_a_person_approves_nothing(
             call(db, None, APPROVE, p_session_id=session["id"], **arguments)
 
 
-def test_anonymous_callers_have_no_way_in(
+def test_anonymous_callers_cannot_call_the_function(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -536,7 +536,7 @@ def test_anonymous_callers_have_no_way_in(
             call_as(db, "anon", person, APPROVE, p_session_id=session["id"], p_user_id=client.id)
 
 
-def test_anonymous_callers_are_refused_even_where_somebody_granted_them_the_functions(
+def test_anonymous_callers_are_refused_even_with_grants_on_the_functions(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -578,7 +578,7 @@ def test_an_operator_at_a_prompt_approves_for_the_client_they_name(
     assert approved["status"] == "scheduled"
 
 
-def test_the_server_approves_nothing_that_is_not_the_named_clients(
+def test_the_server_cannot_approve_for_a_client_who_does_not_own_the_session(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -591,7 +591,7 @@ def test_the_server_approves_nothing_that_is_not_the_named_clients(
         call_as(db, "service_role", None, APPROVE, **arguments)
 
 
-def test_a_role_of_the_applications_own_is_held_to_its_token_like_anybody(
+def test_a_role_that_the_application_made_can_act_only_as_the_person_in_its_token(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -608,7 +608,7 @@ def test_a_role_of_the_applications_own_is_held_to_its_token_like_anybody(
     assert approved["status"] == "scheduled"
 
 
-def test_an_account_that_is_switched_off_or_unknown_approves_nothing(
+def test_an_account_that_is_switched_off_or_unknown_cannot_approve(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -624,7 +624,7 @@ def test_an_account_that_is_switched_off_or_unknown_approves_nothing(
         call_as(db, "service_role", None, APPROVE, p_session_id=session["id"], p_user_id=client.id)
 
 
-def test_a_refusal_changes_nothing_at_all(own_database: str) -> None:
+def test_a_refusal_changes_nothing(own_database: str) -> None:
     with actors.connect(own_database) as db:
         therapist = add_person(db, "therapist")
         client, stranger = add_person(db, "individual"), add_person(db, "individual")
@@ -671,7 +671,7 @@ def test_the_answer_says_when_few_credits_are_left(
     )
 
 
-def test_the_published_columns_are_there_with_their_types(
+def test_the_answer_has_the_published_columns_and_types(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -705,7 +705,7 @@ def test_the_published_columns_are_there_with_their_types(
     }
 
 
-def test_the_published_name_and_parameters_stay(db: Connection) -> None:
+def test_the_function_keeps_its_published_name_and_parameters(db: Connection) -> None:
     found = db.execute(
         "select pg_get_function_arguments(f.oid) as arguments, f.proretset"
         " from pg_proc f where f.proname = %s and f.pronamespace = 'public'::regnamespace",
@@ -752,9 +752,7 @@ def shown_in(time_zone: str, moment: datetime) -> tuple[date, time]:
     return local.date(), local.time()
 
 
-def test_the_answer_says_what_the_room_must_be(
-    db: Connection, therapist: Person, client: Person
-) -> None:
+def test_the_answer_describes_the_room(db: Connection, therapist: Person, client: Person) -> None:
     configure(db, join_early="7 minutes")
     give_credits(db, client)
     session = propose(db, therapist, client, p_duration_minutes=50)
@@ -807,7 +805,7 @@ def test_the_columns_that_existing_screens_read_say_where_the_room_is(
         assert [answer[column] for column in NAMES] == [name] * 2
 
 
-def test_without_a_video_address_the_url_columns_stay_empty(
+def test_the_url_columns_stay_empty_without_a_video_address(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -817,7 +815,7 @@ def test_without_a_video_address_the_url_columns_stay_empty(
     assert [approved[column] for column in URLS] == [None, None]
 
 
-def test_without_a_video_address_the_applications_own_stays(
+def test_the_urls_of_the_application_stay_without_a_video_address(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -830,7 +828,7 @@ def test_without_a_video_address_the_applications_own_stays(
     assert {column: approved[column] for column in URLS} == own
 
 
-def test_nobody_learns_where_the_room_is_before_approval(
+def test_the_address_of_the_room_is_hidden_before_approval(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     configure(db, video_base_url="https://example.daily.co")
@@ -902,7 +900,9 @@ def test_a_waiting_session_of_the_old_code_needs_neither_duration_nor_time_zone(
     assert shown == shown_in("Asia/Kathmandu", now)
 
 
-def test_a_person_cannot_reach_the_room_that_moves_credits(db: Connection, client: Person) -> None:
+def test_a_person_cannot_call_the_implementation_that_moves_credits(
+    db: Connection, client: Person
+) -> None:
     give_credits(db, client, 3)
 
     with (

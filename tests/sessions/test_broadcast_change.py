@@ -28,7 +28,9 @@ def told(db: actors.Connection) -> list[Row]:
     ).fetchall()
 
 
-def test_both_people_are_told_which_session_changed_and_nothing_more(own_database: str) -> None:
+def test_both_people_receive_the_id_of_the_changed_session_and_nothing_more(
+    own_database: str,
+) -> None:
     with actors.connect(own_database) as db:
         db.execute(REALTIME)
         for _ in range(2):
@@ -57,7 +59,7 @@ def test_both_people_are_told_which_session_changed_and_nothing_more(own_databas
             assert told(db) == []
 
 
-def test_without_realtime_nothing_is_told_and_all_works(own_database: str) -> None:
+def test_sessions_work_without_realtime(own_database: str) -> None:
     with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         give_credits(db, client, 1)

@@ -64,7 +64,7 @@ def paying_until(cancelled: Row) -> datetime:
 # While it waits.
 
 
-def test_a_therapist_withdraws_a_proposal_that_still_waits(
+def test_a_therapist_can_withdraw_a_waiting_proposal(
     db: Connection, therapist: Person, client: Person, lot: UUID, now: datetime
 ) -> None:
     session = propose(db, therapist, client)
@@ -95,7 +95,7 @@ def test_a_client_who_cancels_a_waiting_proposal_declines_it(
     assert call(db, client, "decline_session", p_session_id=session["id"]) == [cancelled]
 
 
-def test_an_ended_proposal_is_not_ended_again_by_the_other(
+def test_the_other_person_cannot_end_an_ended_proposal(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     declined, withdrawn = propose(db, therapist, client), propose(db, therapist, client)
@@ -160,7 +160,7 @@ def starting(db: Connection, session: Row, start: datetime) -> None:
 
 
 @pytest.mark.parametrize(("beyond", "refunded"), [(0, True), (-1, False)])
-def test_the_free_window_closes_at_its_very_edge(
+def test_free_cancellation_ends_at_an_exact_moment(
     db: Connection,
     client: Person,
     session: Row,
@@ -244,7 +244,7 @@ def test_cancelling_again_gives_the_same_answer_and_refunds_nothing_more(
     assert cancel(db, therapist, other) == by_therapist
 
 
-def test_a_refund_stays_one_when_its_lot_is_gone(
+def test_a_refund_is_still_reported_after_its_lot_is_deleted(
     db: Connection, client: Person, lot: UUID, session: Row
 ) -> None:
     cancel(db, client, session)
@@ -255,7 +255,7 @@ def test_a_refund_stays_one_when_its_lot_is_gone(
     assert (again["beside"]["refunded"], again["beside"]["refund_expires_at"]) == (True, None)
 
 
-def test_what_the_one_has_cancelled_the_other_cannot_cancel(
+def test_the_other_person_cannot_cancel_a_cancelled_session(
     db: Connection, therapist: Person, client: Person, session: Row, refused: Refused
 ) -> None:
     cancel(db, client, session)
@@ -272,7 +272,7 @@ def test_what_the_one_has_cancelled_the_other_cannot_cancel(
 
 
 @pytest.mark.parametrize("status", ["in_progress", "completed", "no_show"])
-def test_what_has_begun_or_ended_cannot_be_cancelled(
+def test_a_session_that_has_begun_or_ended_cannot_be_cancelled(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -288,7 +288,7 @@ def test_what_has_begun_or_ended_cannot_be_cancelled(
         assert refusal.details == {"status": status, "cancellation_reason": None}
 
 
-def test_what_older_code_has_cancelled_is_not_cancelled_again(
+def test_a_session_that_the_old_code_cancelled_is_not_cancelled_again(
     db: Connection, therapist: Person, client: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "sessions", session["id"], status="cancelled")
@@ -357,7 +357,7 @@ def test_a_session_that_an_operator_revived_is_cancelled_again_but_not_refunded_
 
 
 @pytest.mark.parametrize("how", ["declined", "withdrawn", "expired", "cancelled_by_client"])
-def test_a_reason_left_over_from_before_does_not_stop_a_live_session_from_being_cancelled(
+def test_a_live_session_with_an_old_reason_can_be_cancelled(
     db: Connection, client: Person, session: Row, how: str
 ) -> None:
     change(db, "sessions", session["id"], cancellation_reason=how)
@@ -368,7 +368,7 @@ def test_a_reason_left_over_from_before_does_not_stop_a_live_session_from_being_
     assert cancelled["cancellation_reason"] == "cancelled_by_client"
 
 
-def test_a_reason_left_over_from_before_does_not_make_a_finished_session_look_cancelled(
+def test_a_finished_session_with_an_old_reason_does_not_count_as_cancelled(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     change(
@@ -383,7 +383,7 @@ def test_a_reason_left_over_from_before_does_not_make_a_finished_session_look_ca
         cancel(db, client, session)
 
 
-# What becomes of the credit.
+# The refund of the credit.
 
 
 def test_a_credit_of_an_expired_lot_gets_grace_and_the_rest_of_the_lot_is_written_off(
@@ -429,7 +429,7 @@ def test_a_credit_of_a_lot_that_has_not_expired_keeps_its_expiry(
     assert row(db, "user_credits", lot)["credits_balance"] == 3
 
 
-def test_the_grace_of_one_refund_serves_the_next_one_too(
+def test_a_second_refund_to_a_lot_shares_the_grace_of_the_first(
     db: Connection, therapist: Person, client: Person, lot: UUID, session: Row, now: datetime
 ) -> None:
     second = approve(db, client, propose(db, therapist, client))
@@ -456,7 +456,7 @@ def test_a_refunded_credit_pays_again(
 
 
 @pytest.mark.parametrize("left", [2, 1])
-def test_a_refund_does_not_switch_on_a_lot_that_was_switched_off_with_credits_in_it(
+def test_a_refund_does_not_activate_a_suspended_lot(
     db: Connection, client: Person, lot: UUID, session: Row, left: int
 ) -> None:
     change(db, "user_credits", lot, credits_balance=left, status="suspended")
@@ -489,7 +489,7 @@ def test_the_credit_of_a_deleted_lot_comes_back_in_a_new_one_with_grace(
     assert (entry["kind"], entry["delta"], entry["lot_id"]) == ("refund", 1, stored["id"])
 
 
-def test_where_a_client_can_have_only_one_lot_the_credit_goes_into_the_one_there_is(
+def test_a_refund_goes_into_the_existing_lot_when_a_client_can_have_only_one(
     db: Connection, client: Person, lot: UUID, session: Row
 ) -> None:
     db.execute("create unique index one_lot_each on public.user_credits (user_id, user_type)")
@@ -508,7 +508,7 @@ def test_where_a_client_can_have_only_one_lot_the_credit_goes_into_the_one_there
 # Refusals.
 
 
-def test_nobody_else_can_cancel_or_learns_of_the_session(
+def test_other_people_cannot_cancel_a_session_and_do_not_learn_that_it_exists(
     db: Connection, session: Row, client: Person, stranger: Person, refused: Refused
 ) -> None:
     colleague = add_person(db, "therapist")
@@ -527,7 +527,7 @@ def test_nobody_else_can_cancel_or_learns_of_the_session(
     assert said == [("Session not found", None)] * 4
 
 
-def test_a_reason_has_at_most_1000_characters_and_a_refused_one_refunds_nothing(
+def test_a_reason_that_is_too_long_is_refused_and_refunds_nothing(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -538,7 +538,7 @@ def test_a_reason_has_at_most_1000_characters_and_a_refused_one_refunds_nothing(
     assert cancel(db, client, session, p_reason="x" * 1000)["beside"]["refunded"] is True
 
 
-def test_who_cannot_sign_in_cannot_cancel(
+def test_a_caller_who_cannot_sign_in_cannot_cancel(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "users", client.id, is_active=False)
@@ -552,7 +552,7 @@ def test_who_cannot_sign_in_cannot_cancel(
         call_as(db, "anon", client, CANCEL, p_session_id=session["id"])
 
 
-def test_a_refund_waits_for_the_lot_that_somebody_deletes_and_goes_into_another(
+def test_a_refund_waits_while_its_lot_is_deleted_and_goes_into_another_lot(
     own_database: str,
 ) -> None:
     with three_connections(own_database) as (db, first, second):

@@ -32,7 +32,7 @@ CALLS: list[tuple[str, str]] = [
         (None, None),
     ],
 )
-def test_the_words_of_the_application_are_no_part_of_a_refusal(
+def test_a_refusal_does_not_show_the_reasons_that_the_application_wrote(
     db: Connection,
     therapist: Person,
     client: Person,

@@ -49,7 +49,9 @@ def test_a_proposal_waits_for_the_client_and_costs_nothing(
     assert event["actor_id"] == therapist.id
 
 
-def test_what_is_left_out_has_a_default(db: Connection, therapist: Person, client: Person) -> None:
+def test_a_field_that_is_left_out_has_a_default(
+    db: Connection, therapist: Person, client: Person
+) -> None:
     session = propose(db, therapist, client)
 
     assert session["duration_minutes"] == 30
@@ -58,7 +60,7 @@ def test_what_is_left_out_has_a_default(db: Connection, therapist: Person, clien
     assert (session["notes"], session["is_instant"]) == (None, False)
 
 
-def test_what_is_given_is_kept(db: Connection, therapist: Person, client: Person) -> None:
+def test_the_given_fields_are_kept(db: Connection, therapist: Person, client: Person) -> None:
     session = propose(
         db,
         therapist,
@@ -75,7 +77,7 @@ def test_what_is_given_is_kept(db: Connection, therapist: Person, client: Person
 
 
 @pytest.mark.parametrize("arguments", [{}, {"p_duration_minutes": None}])
-def test_a_proposal_without_a_duration_lasts_as_long_as_the_setting_says(
+def test_a_proposal_without_a_duration_takes_it_from_the_setting(
     db: Connection, therapist: Person, client: Person, arguments: dict[str, None]
 ) -> None:
     configure(db, default_duration=50)
@@ -87,7 +89,7 @@ def test_a_proposal_without_a_duration_lasts_as_long_as_the_setting_says(
 
 
 @pytest.mark.parametrize("user_type", ["individual", "user"])
-def test_both_kinds_of_client_can_be_proposed_a_session(
+def test_a_therapist_can_propose_to_both_kinds_of_client(
     db: Connection, therapist: Person, user_type: str
 ) -> None:
     client = add_person(db, user_type)
@@ -95,7 +97,7 @@ def test_both_kinds_of_client_can_be_proposed_a_session(
     assert propose(db, therapist, client)["client"]["id"] == str(client.id)
 
 
-def test_a_client_answers_before_the_start_and_within_the_time_to_answer(
+def test_the_client_must_answer_before_the_start_and_within_the_time_to_answer(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     configure(db, pending_ttl="48 hours")
@@ -110,7 +112,7 @@ def test_a_client_answers_before_the_start_and_within_the_time_to_answer(
 # Instant.
 
 
-def test_an_instant_proposal_needs_no_time_and_waits_only_a_short_while(
+def test_an_instant_proposal_needs_no_start_and_waits_for_a_short_time(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     configure(db, instant_ttl="9 minutes")
@@ -122,13 +124,13 @@ def test_an_instant_proposal_needs_no_time_and_waits_only_a_short_while(
     assert session["approval_expires_at"] == now + timedelta(minutes=9)
 
 
-def test_a_proposal_that_does_not_say_is_not_instant(
+def test_a_proposal_is_not_instant_by_default(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     assert propose(db, therapist, client, p_is_instant=None)["is_instant"] is False
 
 
-def test_an_instant_proposal_ignores_whatever_time_comes_with_it(
+def test_an_instant_proposal_ignores_the_given_times(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     session = propose(
@@ -144,7 +146,7 @@ def test_an_instant_proposal_ignores_whatever_time_comes_with_it(
     assert session["start_time"] == now
 
 
-def test_the_room_of_an_instant_proposal_lasts_for_an_approval_at_the_last_moment(
+def test_the_room_of_an_instant_proposal_stays_open_for_a_last_moment_approval(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client, p_is_instant=True, p_duration_minutes=45)
@@ -166,7 +168,7 @@ def test_a_scheduled_proposal_has_no_room_yet(
 # Local time.
 
 
-def test_local_time_becomes_an_instant_and_is_kept_as_it_was_written(
+def test_a_local_time_is_converted_to_utc_and_also_kept_as_written(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(
@@ -184,7 +186,7 @@ def test_local_time_becomes_an_instant_and_is_kept_as_it_was_written(
     assert session["time_zone"] == "Asia/Kathmandu"
 
 
-def test_the_local_columns_are_in_the_sessions_time_zone_also_for_an_instant_given(
+def test_a_start_with_an_offset_fills_the_local_columns_in_the_sessions_time_zone(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(
@@ -199,7 +201,7 @@ def test_the_local_columns_are_in_the_sessions_time_zone_also_for_an_instant_giv
     assert session["scheduled_time"] == time(6, 30)
 
 
-def test_without_a_time_zone_the_installations_own_counts(
+def test_a_proposal_without_a_time_zone_uses_that_of_the_installation(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     configure(db, default_time_zone="America/New_York")
@@ -218,7 +220,7 @@ def test_the_installations_time_zone_may_have_a_name_without_a_slash(
     assert propose(db, therapist, client)["time_zone"] == "Japan"
 
 
-def test_a_local_time_that_spring_skips_is_refused(
+def test_a_local_time_that_the_clock_change_skips_is_refused(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     with refused(422, "NONEXISTENT_LOCAL_TIME") as refusal:
@@ -235,7 +237,7 @@ def test_a_local_time_that_spring_skips_is_refused(
     assert refusal.details == {"session_time": "does not exist on that day in Europe/London"}
 
 
-def test_a_local_time_that_autumn_repeats_takes_the_first_and_says_so(
+def test_a_local_time_that_occurs_twice_means_the_first_and_the_answer_says_so(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(
@@ -257,7 +259,7 @@ def test_a_local_time_that_autumn_repeats_takes_the_first_and_says_so(
 
 
 @pytest.mark.parametrize("user_type", ["individual", "user", "partner"])
-def test_only_a_therapist_proposes(
+def test_only_a_therapist_can_propose(
     db: Connection, client: Person, refused: Refused, user_type: str
 ) -> None:
     person = add_person(db, user_type)
@@ -268,7 +270,7 @@ def test_only_a_therapist_proposes(
     assert refusal.message == "Only a therapist can propose a session"
 
 
-def test_somebody_of_no_kind_proposes_nothing_either(
+def test_a_person_without_a_kind_cannot_propose(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     forget_kind(db, therapist)
@@ -277,7 +279,7 @@ def test_somebody_of_no_kind_proposes_nothing_either(
         propose(db, therapist, client)
 
 
-def test_a_therapist_who_is_switched_off_proposes_nothing(
+def test_a_therapist_who_is_switched_off_cannot_propose(
     db: Connection, client: Person, refused: Refused
 ) -> None:
     therapist = add_person(db, "therapist", is_active=False)
@@ -288,13 +290,15 @@ def test_a_therapist_who_is_switched_off_proposes_nothing(
     assert refusal.message == "This account is not active"
 
 
-def test_without_a_person_nobody_proposes(db: Connection, client: Person, refused: Refused) -> None:
+def test_a_token_without_a_person_cannot_propose(
+    db: Connection, client: Person, refused: Refused
+) -> None:
     for role in ("authenticated", "service_role"):
         with refused(401, "AUTHENTICATION_ERROR"):
             call_as(db, role, None, CREATE, p_patient_id=client.id, p_is_instant=True)
 
 
-def test_whoever_is_no_client_gets_the_same_refusal_whatever_the_reason(
+def test_every_person_who_is_not_a_client_causes_the_same_refusal(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     unproposable = {
@@ -319,7 +323,7 @@ def test_whoever_is_no_client_gets_the_same_refusal_whatever_the_reason(
     assert said == dict.fromkeys(unproposable, expected)
 
 
-def test_a_therapist_who_is_a_client_as_well_has_no_sessions_with_themselves(
+def test_a_therapist_who_is_also_a_client_cannot_propose_to_themselves(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     kinds = (
@@ -379,7 +383,7 @@ INVALID: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("arguments", "fields"), INVALID, ids=lambda value: str(value)[:60])
-def test_a_wrong_field_is_named(
+def test_a_refusal_names_the_wrong_field(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -397,7 +401,7 @@ def test_a_wrong_field_is_named(
     assert all(text.startswith("must ") for text in refusal.details.values())
 
 
-def test_a_start_without_an_offset_is_told_what_is_missing(
+def test_the_refusal_of_a_start_without_an_offset_says_what_is_missing(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     for start in ("2030-01-01T10:00:00", "infinity"):
@@ -417,7 +421,7 @@ def test_a_start_without_an_offset_is_told_what_is_missing(
         ("2025-01-01", "session_time"),
     ],
 )
-def test_a_wrong_day_is_named_as_it_was_given(
+def test_a_refusal_names_a_wrong_day_as_it_was_given(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -431,7 +435,7 @@ def test_a_wrong_day_is_named_as_it_was_given(
     assert set(refusal.details) == {field}
 
 
-def test_every_wrong_field_is_named_at_once(
+def test_one_refusal_names_every_wrong_field(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -481,7 +485,7 @@ def test_every_wrong_field_is_named_at_once(
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_whatever_is_just_within_the_limits_is_taken(
+def test_a_value_just_within_the_limits_is_accepted(
     db: Connection, therapist: Person, client: Person, arguments: dict[str, Any]
 ) -> None:
     session = propose(db, therapist, client, **{"p_start_time": "2030-01-01 10:00+00", **arguments})
@@ -507,7 +511,7 @@ def test_a_start_one_moment_from_now_is_in_the_future(
         "\u202e\u0000"[:1],
     ],
 )
-def test_texts_are_kept_as_they_are_and_nothing_more(
+def test_hostile_texts_are_stored_unchanged_and_not_executed(
     db: Connection, therapist: Person, client: Person, hostile: str
 ) -> None:
     session = propose(
@@ -524,7 +528,7 @@ def test_texts_are_kept_as_they_are_and_nothing_more(
     assert row(db, "sessions", session["id"])["request_key"] == hostile
 
 
-def test_spaces_around_a_session_type_do_not_count(
+def test_spaces_around_a_session_type_are_removed(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client, p_session_type=f" audio{' ' * 60}")
@@ -543,7 +547,7 @@ def proposals(db: Connection, therapist: Person) -> list[Row]:
 
 
 @pytest.mark.parametrize("is_instant", [False, True])
-def test_the_same_proposal_under_the_same_key_is_made_once(
+def test_the_same_proposal_with_the_same_key_is_made_once(
     db: Connection, therapist: Person, client: Person, is_instant: bool
 ) -> None:
     proposal = {"p_is_instant": is_instant, "p_notes": "x", "p_request_key": "k-1"}
@@ -558,7 +562,7 @@ def test_the_same_proposal_under_the_same_key_is_made_once(
     assert len(events(db, first)) == 1
 
 
-def test_two_equal_proposals_under_two_keys_are_two(
+def test_two_equal_proposals_with_two_keys_make_two_sessions(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     both = [{"p_is_instant": True, "p_request_key": key} for key in ("k-1", "k-2")]
@@ -568,7 +572,7 @@ def test_two_equal_proposals_under_two_keys_are_two(
     assert len(proposals(db, therapist)) == 2
 
 
-def test_without_a_key_every_proposal_is_another_one(
+def test_every_proposal_without_a_key_makes_a_new_session(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     assert propose(db, therapist, client)["id"] != propose(db, therapist, client)["id"]
@@ -631,7 +635,7 @@ def test_two_therapists_can_use_the_same_key(
     assert theirs["therapist_id"] == colleague.id
 
 
-def test_a_retry_that_arrives_after_the_start_finds_its_session(
+def test_a_retry_that_arrives_after_the_start_returns_its_session(
     db: Connection, therapist: Person, client: Person, now: datetime, refused: Refused
 ) -> None:
     session = propose(db, therapist, client, p_request_key="k-1")
@@ -645,7 +649,7 @@ def test_a_retry_that_arrives_after_the_start_finds_its_session(
         propose(db, therapist, client, p_request_key="k-2", p_start_time=begun)
 
 
-def test_a_retry_that_arrives_after_the_approval_shows_the_approved_session(
+def test_a_retry_that_arrives_after_the_approval_returns_the_approved_session(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -659,6 +663,8 @@ def test_a_retry_that_arrives_after_the_approval_shows_the_approved_session(
         assert (again["id"], again["status"]) == (session["id"], approved["status"])
 
 
-def test_one_letter_is_a_kind_of_session(db: Connection, therapist: Person, client: Person) -> None:
+def test_a_session_type_can_be_one_letter_or_fifty(
+    db: Connection, therapist: Person, client: Person
+) -> None:
     for kind in ("v", "v" * 50):
         assert propose(db, therapist, client, p_session_type=kind)["session_type"] == kind

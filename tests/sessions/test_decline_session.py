@@ -85,7 +85,7 @@ def test_a_declined_instant_proposal_leaves_its_room_to_be_removed(
     assert rooms == {True: True, False: None}
 
 
-def test_only_the_client_can_decline_and_nobody_else_learns_of_the_session(
+def test_only_the_client_can_decline_a_session_and_others_get_not_found(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -118,7 +118,7 @@ def test_an_approved_session_is_cancelled_not_declined(
     assert refusal.details == {"status": "scheduled", "cancellation_reason": None}
 
 
-def test_words_left_over_from_before_do_not_make_a_live_session_look_declined(
+def test_a_live_session_with_an_old_reason_does_not_count_as_declined(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -143,7 +143,7 @@ def test_a_withdrawn_proposal_cannot_be_declined(
     assert refusal.details == {"status": "cancelled", "cancellation_reason": "withdrawn"}
 
 
-def test_what_older_code_has_cancelled_was_declined_by_nobody(
+def test_a_session_that_the_old_code_cancelled_does_not_count_as_declined(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -155,7 +155,7 @@ def test_what_older_code_has_cancelled_was_declined_by_nobody(
         assert refusal.details["status"] == "cancelled"
 
 
-def test_what_its_client_has_cancelled_was_not_declined(
+def test_a_session_that_its_client_cancelled_does_not_count_as_declined(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -169,7 +169,7 @@ def test_what_its_client_has_cancelled_was_not_declined(
     assert refusal.details == {"status": "cancelled", "cancellation_reason": "cancelled_by_client"}
 
 
-def test_an_expired_proposal_cannot_be_declined_swept_or_not(
+def test_an_expired_proposal_cannot_be_declined_before_or_after_the_sweep(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -197,7 +197,7 @@ def test_a_reason_has_at_most_1000_characters(
     call(db, client, DECLINE, p_session_id=session["id"], p_reason="x" * 1000)
 
 
-def test_who_cannot_sign_in_cannot_decline(
+def test_a_caller_who_cannot_sign_in_cannot_decline(
     db: Connection, therapist: Person, refused: Refused
 ) -> None:
     client = add_person(db, "individual")

@@ -65,13 +65,13 @@ def test_the_therapist_says_how_a_session_ended(
     assert balances(db, client) == [2]
 
 
-def test_without_a_word_a_session_was_completed(
+def test_a_session_finished_without_an_outcome_is_completed(
     db: Connection, therapist: Person, session: Row
 ) -> None:
     assert finish(db, therapist, session)["status"] == "completed"
 
 
-def test_saying_the_same_again_gives_the_same_answer_and_changes_nothing(
+def test_finishing_again_gives_the_same_answer_and_changes_nothing(
     db: Connection, therapist: Person, session: Row
 ) -> None:
     first = finish(db, therapist, session, p_outcome="no_show")
@@ -102,7 +102,7 @@ def test_agreeing_with_the_sweep_writes_nothing(
     assert db.execute(stored, (session["id"],)).fetchall() == before
 
 
-def test_how_it_ended_is_not_said_twice_in_different_words(
+def test_a_finished_session_cannot_get_another_outcome(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     finish(db, therapist, session, p_outcome="no_show")
@@ -114,7 +114,7 @@ def test_how_it_ended_is_not_said_twice_in_different_words(
     assert refusal.details == {"status": "no_show"}
 
 
-def test_a_move_by_an_operator_does_not_reopen_what_the_therapist_has_said(
+def test_a_move_by_an_operator_does_not_reopen_a_finished_session(
     db: Connection, therapist: Person, session: Row, refused: Refused, now: datetime
 ) -> None:
     finish(db, therapist, session, p_outcome="no_show")
@@ -143,7 +143,7 @@ def test_a_session_that_nobody_joined_can_be_finished_from_its_start_on(
 
 
 @pytest.mark.parametrize("status", ["pending_approval", "cancelled"])
-def test_what_never_took_place_cannot_be_finished(
+def test_a_session_that_did_not_take_place_cannot_be_finished(
     db: Connection, therapist: Person, session: Row, refused: Refused, status: str
 ) -> None:
     change(db, "sessions", session["id"], status=status)
@@ -166,7 +166,7 @@ def test_any_other_outcome_is_refused(
 
 
 @pytest.mark.parametrize("who", [None, "client", "therapist"])
-def test_of_a_no_show_the_therapist_may_say_who_did_not_come(
+def test_the_therapist_may_say_who_missed_a_session(
     db: Connection, therapist: Person, session: Row, who: str | None
 ) -> None:
     finished = finish(db, therapist, session, p_outcome="no_show", p_no_show_by=who)
@@ -177,7 +177,7 @@ def test_of_a_no_show_the_therapist_may_say_who_did_not_come(
     assert contents(db) == before
 
 
-def test_who_did_not_come_is_not_said_twice_in_different_words(
+def test_the_person_who_missed_a_session_cannot_be_changed(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     finish(db, therapist, session, p_outcome="no_show", p_no_show_by="therapist")
@@ -188,7 +188,7 @@ def test_who_did_not_come_is_not_said_twice_in_different_words(
     assert refusal.details == {"status": "no_show"}
 
 
-def test_a_session_that_took_place_after_all_was_missed_by_nobody(
+def test_a_no_show_corrected_to_completed_clears_who_missed_it(
     db: Connection, therapist: Person, session: Row, now: datetime
 ) -> None:
     change(
@@ -208,7 +208,7 @@ def test_a_session_that_took_place_after_all_was_missed_by_nobody(
 
 
 @pytest.mark.parametrize("who", ["both", "Client", "", "nobody"])
-def test_nobody_else_can_be_said_not_to_have_come(
+def test_only_the_client_or_the_therapist_can_be_named_as_missing(
     db: Connection, therapist: Person, session: Row, refused: Refused, who: str
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -217,7 +217,7 @@ def test_nobody_else_can_be_said_not_to_have_come(
     assert refusal.details == {"no_show_by": "must be client or therapist"}
 
 
-def test_where_both_came_nobody_stayed_away(
+def test_a_completed_session_cannot_name_a_missing_person(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -226,7 +226,7 @@ def test_where_both_came_nobody_stayed_away(
     assert refusal.details == {"no_show_by": "must be left out of completed"}
 
 
-def test_both_fields_that_are_wrong_are_named(
+def test_one_refusal_names_both_wrong_fields(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -235,7 +235,7 @@ def test_both_fields_that_are_wrong_are_named(
     assert refusal.details.keys() == {"outcome", "no_show_by"}
 
 
-def test_only_its_therapist_finishes_a_session_and_nobody_else_learns_of_it(
+def test_only_its_therapist_can_finish_a_session_and_others_get_not_found(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -255,7 +255,7 @@ def test_only_its_therapist_finishes_a_session_and_nobody_else_learns_of_it(
         assert (refusal.message, refusal.details) == ("Session not found", None)
 
 
-def test_who_cannot_sign_in_cannot_finish(
+def test_a_caller_who_cannot_sign_in_cannot_finish(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "users", therapist.id, is_active=False)
@@ -269,7 +269,7 @@ def test_who_cannot_sign_in_cannot_finish(
         call_as(db, "anon", therapist, FINISH, p_session_id=session["id"])
 
 
-def test_finishing_waits_for_a_cancellation_under_way_and_does_not_undo_it(
+def test_finishing_waits_for_an_unfinished_cancellation_and_does_not_undo_it(
     own_database: str,
 ) -> None:
     with three_connections(own_database) as (db, first, second):

@@ -24,7 +24,7 @@ from tests.conftest import Refused
 GET = "get_session"
 
 
-def test_its_two_people_see_a_session_with_its_events_oldest_first(
+def test_both_people_see_a_session_with_its_events_oldest_first(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -54,7 +54,7 @@ def test_its_two_people_see_a_session_with_its_events_oldest_first(
         assert events[0]["from_start"] is None
 
 
-def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
+def test_events_are_listed_in_the_order_of_their_ids(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -71,7 +71,7 @@ def test_events_are_told_in_the_order_of_their_numbers_not_of_their_places(
     assert [event["reason"] for event in found["beside"]["events"]] == [None, "first", "second"]
 
 
-def test_it_has_the_same_shape_as_in_a_list(
+def test_a_session_has_the_same_shape_as_in_a_list(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -96,7 +96,9 @@ def test_a_session_from_before_the_install_has_no_events(
     assert found["beside"]["events"] == []
 
 
-def test_looking_changes_nothing(db: Connection, therapist: Person, client: Person) -> None:
+def test_reading_a_session_changes_nothing(
+    db: Connection, therapist: Person, client: Person
+) -> None:
     session = propose(db, therapist, client)
     change(db, "sessions", session["id"], approval_expires_at="now")
     before = contents(db)
@@ -107,7 +109,7 @@ def test_looking_changes_nothing(db: Connection, therapist: Person, client: Pers
     assert contents(db) == before
 
 
-def test_nobody_else_sees_it_or_learns_that_it_is_there(
+def test_other_people_do_not_see_a_session_or_learn_that_it_exists(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -123,7 +125,7 @@ def test_nobody_else_sees_it_or_learns_that_it_is_there(
         assert (refusal.message, refusal.details) == ("Session not found", None)
 
 
-def test_who_cannot_sign_in_sees_nothing(
+def test_a_caller_who_cannot_sign_in_sees_nothing(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)

@@ -74,7 +74,7 @@ def write(
 
 LIVE = ["scheduled", "confirmed", "in_progress"]
 ENDED = ["completed", "no_show"]
-# From each status, where those who are signed in may write it.
+# The statuses that a signed-in person may write, by the status before.
 WRITABLE = {
     "pending_approval": {"cancelled"},
     "scheduled": {"confirmed", "in_progress", *ENDED, "cancelled"},
@@ -90,7 +90,7 @@ WRITABLE = {
 
 
 @pytest.mark.parametrize("status", [*LIVE, *ENDED])
-def test_nobody_approves_by_writing_the_status(
+def test_a_person_cannot_approve_by_writing_the_status(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -114,7 +114,7 @@ def test_nobody_approves_by_writing_the_status(
 
 
 @pytest.mark.parametrize("between", ["waiting_list", None])
-def test_a_status_of_the_applications_own_is_no_way_round(
+def test_a_person_cannot_avoid_approval_with_another_status(
     db: Connection, client: Person, pending: Row, refused: Refused, between: str | None
 ) -> None:
     db.execute("alter table public.sessions drop constraint sessions_status_check")
@@ -125,7 +125,7 @@ def test_a_status_of_the_applications_own_is_no_way_round(
 
 
 @pytest.mark.parametrize("requires_approval", [False, None])
-def test_a_session_without_approval_or_status_is_the_applications_own_affair(
+def test_the_guards_ignore_a_session_without_approval_or_status(
     db: Connection, therapist: Person, pending: Row, requires_approval: bool | None
 ) -> None:
     db.execute(
@@ -140,7 +140,7 @@ def test_a_session_without_approval_or_status_is_the_applications_own_affair(
         assert row(db, "sessions", pending["id"])["status"] == status
 
 
-def test_giving_up_the_need_for_approval_is_no_way_round(
+def test_a_person_cannot_switch_off_the_need_for_approval(
     db: Connection, client: Person, pending: Row, refused: Refused
 ) -> None:
     for columns in (
@@ -151,7 +151,7 @@ def test_giving_up_the_need_for_approval_is_no_way_round(
             write(db, client, pending, **columns)
 
 
-def test_a_waiting_session_of_the_old_code_is_guarded_as_well(
+def test_a_waiting_session_of_the_old_code_is_also_guarded(
     db: Connection, client: Person, pending: Row, refused: Refused
 ) -> None:
     change(db, "sessions", pending["id"], requires_approval=False)
@@ -178,7 +178,7 @@ def test_a_waiting_session_of_the_old_code_is_guarded_as_well(
     ],
     ids=str,
 )
-def test_nobody_moves_a_waiting_session_or_touches_what_its_approval_rests_on(
+def test_a_person_cannot_write_the_protected_columns_of_a_waiting_session(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -193,7 +193,7 @@ def test_nobody_moves_a_waiting_session_or_touches_what_its_approval_rests_on(
 
 @pytest.mark.parametrize("column", ["user_id", "therapist_id"])
 @pytest.mark.parametrize("state", ["pending", "approved"])
-def test_nobody_gives_a_session_to_somebody_else(
+def test_a_person_cannot_give_a_session_to_another_person(
     db: Connection,
     request: pytest.FixtureRequest,
     therapist: Person,
@@ -210,7 +210,7 @@ def test_nobody_gives_a_session_to_somebody_else(
             write(db, person, session, **{column: other.id})
 
 
-def test_what_is_only_told_can_still_be_written(
+def test_a_person_can_write_the_texts_of_a_waiting_session(
     db: Connection, therapist: Person, pending: Row
 ) -> None:
     write(db, therapist, pending, title="Another name", notes="New notes", description="More")
@@ -218,7 +218,7 @@ def test_what_is_only_told_can_still_be_written(
     assert row(db, "sessions", pending["id"])["title"] == "Another name"
 
 
-def test_screens_that_cancel_by_writing_the_status_go_on_working(
+def test_screens_that_cancel_by_writing_the_status_still_work(
     db: Connection, client: Person, therapist: Person, pending: Row, approved: Row
 ) -> None:
     write(db, therapist, pending, status="cancelled", cancellation_reason="Ill")
@@ -246,7 +246,7 @@ def test_screens_that_cancel_by_writing_the_status_go_on_working(
     ],
     ids=str,
 )
-def test_what_an_approval_left_behind_stays(
+def test_a_person_cannot_change_the_record_of_an_approval(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -259,7 +259,7 @@ def test_what_an_approval_left_behind_stays(
             write(db, person, approved, **columns)
 
 
-def test_nobody_but_its_therapist_moves_a_paid_session_into_the_time_of_free_cancellation(
+def test_only_the_therapist_can_move_a_paid_session_to_where_cancelling_is_free(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -281,7 +281,7 @@ def test_nobody_but_its_therapist_moves_a_paid_session_into_the_time_of_free_can
 
 @pytest.mark.parametrize("before", ["cancelled", *ENDED])
 @pytest.mark.parametrize("after", LIVE)
-def test_what_has_ended_is_not_revived_by_writing_the_status(
+def test_a_person_cannot_revive_an_ended_session_by_writing_the_status(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -297,7 +297,7 @@ def test_what_has_ended_is_not_revived_by_writing_the_status(
             write(db, person, approved, status=after)
 
 
-def test_a_cancelled_session_is_not_written_as_held(
+def test_a_person_cannot_mark_a_cancelled_session_as_held(
     db: Connection, client: Person, therapist: Person, approved: Row, refused: Refused
 ) -> None:
     call(db, therapist, "cancel_session", p_session_id=approved["id"])
@@ -308,7 +308,7 @@ def test_a_cancelled_session_is_not_written_as_held(
                 write(db, person, approved, status=status)
 
 
-def test_screens_that_write_the_course_of_an_approved_session_go_on_working(
+def test_screens_that_write_the_progress_of_an_approved_session_still_work(
     db: Connection, therapist: Person, approved: Row
 ) -> None:
     for status in ("confirmed", "in_progress", "completed", "no_show", "completed"):
@@ -352,7 +352,7 @@ def test_the_table_of_transitions_says_what_people_may_write(
     ],
     ids=str,
 )
-def test_nobody_inserts_a_session_that_needs_approval(
+def test_a_person_cannot_insert_a_session_that_needs_approval(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -389,7 +389,7 @@ def insert_session(db: Connection, therapist: Person, client: Person, **columns:
     return session_id
 
 
-def test_sessions_of_the_old_code_are_written_as_before(
+def test_a_person_can_write_sessions_of_the_old_code_as_before(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     with act_as(db, client):
@@ -404,7 +404,7 @@ def test_sessions_of_the_old_code_are_written_as_before(
         db.execute("delete from public.sessions where id = %s", (session_id,))
 
 
-def test_a_session_of_the_old_code_is_not_turned_into_one_that_needs_approval(
+def test_a_person_cannot_make_a_session_of_the_old_code_need_approval(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = {"id": insert_session(db, therapist, client)}
@@ -415,7 +415,7 @@ def test_a_session_of_the_old_code_is_not_turned_into_one_that_needs_approval(
 
 
 @pytest.mark.parametrize("columns", [{"approved_at": "now"}, {"credit_lot_id": ANOTHER}], ids=str)
-def test_nobody_marks_a_session_of_the_old_code_as_paid(
+def test_a_person_cannot_mark_a_session_of_the_old_code_as_paid(
     db: Connection, therapist: Person, client: Person, refused: Refused, columns: dict[str, Any]
 ) -> None:
     session = {"id": insert_session(db, therapist, client)}
@@ -449,7 +449,7 @@ def test_nobody_marks_a_session_of_the_old_code_as_paid(
         "truncate public.users cascade",
     ],
 )
-def test_nobody_with_a_persons_token_writes_credits_in_any_way(
+def test_a_person_cannot_write_credits(
     db: Connection, client: Person, stranger: Person, refused: Refused, statement: str
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -463,9 +463,7 @@ def test_nobody_with_a_persons_token_writes_credits_in_any_way(
     assert contents(db) == before
 
 
-def test_approving_works_with_the_guards_in_place(
-    db: Connection, client: Person, approved: Row
-) -> None:
+def test_approving_works_with_the_guards(db: Connection, client: Person, approved: Row) -> None:
     assert balances(db, client) == [2]
     assert approved["status"] == "scheduled"
 
@@ -482,7 +480,7 @@ def coach(db: Connection) -> str:
     return name
 
 
-def test_a_role_that_inherits_a_persons_is_held_by_the_guards_like_it(
+def test_the_guards_stop_a_role_that_inherits_authenticated(
     db: Connection, client: Person, therapist: Person, pending: Row, coach: str, refused: Refused
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -504,7 +502,7 @@ def test_a_role_that_inherits_a_persons_is_held_by_the_guards_like_it(
 
 
 @pytest.mark.parametrize("beside", ["service_role", "the owner"])
-def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
+def test_the_guards_do_not_stop_a_role_that_also_inherits_the_server_or_the_owner(
     db: Connection, client: Person, pending: Row, coach: str, beside: str
 ) -> None:
     owner = f"owner_{uuid4().hex[:8]}"
@@ -517,7 +515,7 @@ def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
                     sql.Identifier(table), sql.Identifier(owner)
                 )
             )
-        # As an install by that owner makes it.
+        # Make the guard again, as an install by that owner does.
         file = object_file("guard_session").read_text()
         db.execute(sql.SQL(file))  # type: ignore[arg-type]
     else:
@@ -533,7 +531,7 @@ def test_a_role_that_could_be_the_server_or_the_owner_as_well_is_not_held(
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-def test_a_persons_own_role_is_held_even_where_it_was_given_the_servers(
+def test_the_guards_stop_anon_and_authenticated_even_if_they_inherit_the_server(
     db: Connection, client: Person, pending: Row, role: str, refused: Refused
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -549,7 +547,7 @@ def test_a_persons_own_role_is_held_even_where_it_was_given_the_servers(
 
 
 @pytest.mark.parametrize("role", ["service_role", "postgres"])
-def test_the_server_and_the_owner_can_and_what_they_do_is_recorded(
+def test_the_server_and_the_owner_can_write_and_their_changes_are_recorded(
     db: Connection, therapist: Person, client: Person, pending: Row, role: str
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -575,7 +573,7 @@ def test_the_server_and_the_owner_can_and_what_they_do_is_recorded(
     assert (entry["source"], entry["actor_id"]) == (role, None)
 
 
-def test_what_a_function_of_the_applications_own_changes_is_recorded_with_its_caller(
+def test_a_change_by_a_function_of_the_application_is_recorded_with_its_caller(
     db: Connection, client: Person
 ) -> None:
     lot = give_credits(db, client, 2)
@@ -596,7 +594,7 @@ def test_what_a_function_of_the_applications_own_changes_is_recorded_with_its_ca
 # Names.
 
 
-def test_nothing_of_the_same_name_elsewhere_on_the_search_path_is_used(
+def test_our_functions_do_not_use_objects_of_the_same_name_in_other_schemas(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client, 3)
@@ -660,7 +658,7 @@ def test_nothing_of_the_same_name_elsewhere_on_the_search_path_is_used(
     ]
 
 
-def test_the_decoys_of_the_test_before_would_be_noticed(db: Connection) -> None:
+def test_a_decoy_on_the_search_path_is_used_by_an_unqualified_call(db: Connection) -> None:
     db.execute("create schema decoy")
     db.execute("create function decoy.now() returns integer language sql as 'select 1'")
     db.execute("set local search_path = decoy, pg_catalog")
@@ -670,7 +668,7 @@ def test_the_decoys_of_the_test_before_would_be_noticed(db: Connection) -> None:
     assert found["answer"] == 1
 
 
-def test_without_the_right_to_temporary_objects_nothing_takes_the_place_of_a_type(
+def test_a_role_without_the_right_to_temporary_objects_cannot_replace_a_type(
     db: Connection, client: Person, pending: Row
 ) -> None:
     make = "create domain pg_temp.uuid as pg_catalog.uuid check (false)"

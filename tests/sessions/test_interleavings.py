@@ -37,8 +37,8 @@ from tests.servers import Server
 APPROVE = "approve_session_and_deduct_credit"
 HALF = timedelta(minutes=30)
 
-# The README's table of refusals, with what the calendar and an operator's correction add. Nobody
-# here says anything that is not valid, or is anybody else than they say.
+# The README's table of refusals, with what the calendar and an operator's correction add. Every
+# call here has valid arguments, and every caller is the person they say they are.
 DOCUMENTED = {
     **dict(re.findall(r"^\| ([A-Z_]+) \| (\d{3}) \|", (ROOT / "README.md").read_text(), re.M)),
     "TIME_SLOT_CONFLICT": "409",
@@ -77,7 +77,7 @@ def insert(db: Connection, two: Two, _: Row) -> None:
     )
 
 
-# What everybody does, and how the session must stand for it to succeed.
+# Every act, and the state of the session that it needs to succeed.
 ACTS: dict[str, tuple[str | None, Act]] = {
     "create scheduled": (
         None,
@@ -341,7 +341,7 @@ HOW = ["first is kept", "first is undone", "lots are held", "calendars are held"
 
 @pytest.mark.parametrize("second", ACTS)
 @pytest.mark.parametrize("first", ACTS)
-def test_any_two_acts_at_once_end_well(stage: Stage, first: str, second: str) -> None:
+def test_any_two_acts_at_once_leave_valid_data(stage: Stage, first: str, second: str) -> None:
     db = stage.owner
     states = ACTS[first][0], ACTS[second][0]
     start = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=3)

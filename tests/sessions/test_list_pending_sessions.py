@@ -23,7 +23,7 @@ from tests.conftest import Refused
 PENDING = "list_pending_sessions"
 
 
-def test_what_waits_is_listed_newest_first_with_its_therapist(
+def test_waiting_sessions_are_listed_newest_first_with_their_therapist(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     sessions = [propose(db, therapist, client) for _ in range(3)]
@@ -41,7 +41,7 @@ def test_what_waits_is_listed_newest_first_with_its_therapist(
     assert {row["status"] for row in listed} == {"pending_approval"}
 
 
-def test_sessions_proposed_at_one_moment_are_listed_in_one_order(
+def test_sessions_proposed_at_the_same_moment_have_a_fixed_order(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     sessions = [propose(db, therapist, client) for _ in range(5)]
@@ -51,7 +51,7 @@ def test_sessions_proposed_at_one_moment_are_listed_in_one_order(
     assert listed == sorted(row["id"] for row in sessions)
 
 
-def test_nobody_sees_what_waits_for_somebody_else(
+def test_a_person_does_not_see_the_waiting_sessions_of_another_client(
     db: Connection, therapist: Person, client: Person, stranger: Person
 ) -> None:
     propose(db, therapist, client)
@@ -60,7 +60,7 @@ def test_nobody_sees_what_waits_for_somebody_else(
     assert call(db, therapist, PENDING) == []
 
 
-def test_what_is_decided_or_expired_no_longer_waits(
+def test_a_decided_or_expired_session_is_not_listed(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -92,7 +92,9 @@ def test_listing_changes_nothing(db: Connection, therapist: Person, client: Pers
     assert contents(db) == before
 
 
-def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused: Refused) -> None:
+def test_a_caller_who_cannot_sign_in_sees_nothing(
+    db: Connection, client: Person, refused: Refused
+) -> None:
     change(db, "users", client.id, is_active=False)
 
     with refused(403, "AUTHORIZATION_ERROR"):
@@ -121,7 +123,7 @@ def pages(db: Connection, client: Person, limit: int) -> list[list[UUID]]:
 
 
 @pytest.mark.parametrize("clock", ["one moment", "each its own", "none"])
-def test_pages_together_are_the_whole_list(
+def test_all_pages_together_are_the_whole_list(
     db: Connection, therapist: Person, client: Person, now: datetime, clock: str
 ) -> None:
     db.execute("alter table public.sessions alter created_at drop not null")
@@ -138,7 +140,7 @@ def test_pages_together_are_the_whole_list(
         assert [session_id for page in found for session_id in page] == whole
 
 
-def test_a_page_goes_on_after_a_session_that_was_answered_meanwhile(
+def test_a_page_can_begin_after_a_session_that_has_been_answered(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     for _ in range(3):
@@ -150,7 +152,7 @@ def test_a_page_goes_on_after_a_session_that_was_answered_meanwhile(
     assert [row["id"] for row in call(db, client, PENDING, p_before=first)] == [third]
 
 
-def test_without_a_limit_fifty_are_listed(
+def test_a_page_has_fifty_sessions_without_a_limit(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     for _ in range(51):
@@ -170,7 +172,7 @@ def test_without_a_limit_fifty_are_listed(
         ({"p_before": uuid4()}, "before"),
     ],
 )
-def test_a_page_that_makes_no_sense_is_refused(
+def test_an_invalid_page_is_refused(
     db: Connection, client: Person, refused: Refused, arguments: dict[str, Any], field: str
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -180,7 +182,7 @@ def test_a_page_that_makes_no_sense_is_refused(
     assert refusal.details.keys() == {field}
 
 
-def test_a_page_cannot_begin_after_a_session_of_somebody_else(
+def test_a_page_cannot_begin_after_a_session_of_another_person(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, stranger)

@@ -46,7 +46,7 @@ def sessions(db: Connection, therapist: Person, client: Person, now: datetime) -
     return found
 
 
-def test_both_people_see_a_session_and_nobody_else_does(
+def test_only_the_two_people_of_a_session_see_it(
     db: Connection, therapist: Person, client: Person, stranger: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -79,7 +79,7 @@ def test_the_latest_start_comes_first(
     assert listed(db, client) == listed(db, client, p_upcoming=None) == latest
 
 
-def test_upcoming_ones_are_those_not_over_or_called_off_soonest_first(
+def test_upcoming_sessions_are_not_over_or_cancelled_and_come_soonest_first(
     db: Connection, client: Person, sessions: dict[str, UUID], now: datetime
 ) -> None:
     coming = ["pending_approval", "scheduled", "confirmed", "in_progress"]
@@ -124,7 +124,7 @@ def test_an_expired_proposal_is_shown_as_cancelled(
 
 @pytest.mark.parametrize("p_upcoming", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
-def test_pages_lose_and_repeat_nothing_also_where_many_start_at_one_moment(
+def test_pages_lose_and_repeat_no_session_when_many_start_at_the_same_moment(
     db: Connection,
     therapist: Person,
     client: Person,
@@ -151,7 +151,7 @@ def test_pages_lose_and_repeat_nothing_also_where_many_start_at_one_moment(
     assert len(paged) == 7
 
 
-def test_a_page_has_fifty_sessions_unless_said_otherwise(
+def test_a_page_has_fifty_sessions_by_default(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     for _ in range(51):
@@ -175,7 +175,7 @@ def test_a_page_has_fifty_sessions_unless_said_otherwise(
     ],
     ids=str,
 )
-def test_a_wrong_filter_is_named(
+def test_a_refusal_names_the_wrong_filter(
     db: Connection, client: Person, refused: Refused, arguments: dict[str, Any], field: str
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -185,7 +185,7 @@ def test_a_wrong_filter_is_named(
     assert set(refusal.details) == {field}
 
 
-def test_every_wrong_filter_is_named_at_once(
+def test_one_refusal_names_every_wrong_filter(
     db: Connection, client: Person, refused: Refused
 ) -> None:
     with refused(400, "VALIDATION_ERROR") as refusal:
@@ -194,7 +194,7 @@ def test_every_wrong_filter_is_named_at_once(
     assert set(refusal.details) == {"status", "limit", "before"}
 
 
-def test_a_page_cannot_begin_at_somebody_elses_session(
+def test_a_page_cannot_begin_after_a_session_of_another_person(
     db: Connection, therapist: Person, client: Person, stranger: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -208,7 +208,9 @@ def test_a_page_cannot_begin_at_somebody_elses_session(
     assert said[0] == said[1]
 
 
-def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused: Refused) -> None:
+def test_a_caller_who_cannot_sign_in_sees_nothing(
+    db: Connection, client: Person, refused: Refused
+) -> None:
     change(db, "users", client.id, is_active=False)
 
     with refused(403, "AUTHORIZATION_ERROR"):
@@ -221,7 +223,7 @@ def test_who_cannot_sign_in_sees_nothing(db: Connection, client: Person, refused
 
 
 @pytest.mark.parametrize(("gone", "column"), [("therapist", "therapist_id"), ("client", "user_id")])
-def test_a_session_of_somebody_who_is_gone_is_listed_without_a_name(
+def test_a_session_of_a_deleted_person_is_listed_without_a_name(
     db: Connection, therapist: Person, client: Person, gone: str, column: str
 ) -> None:
     session = propose(db, therapist, client)
@@ -234,7 +236,7 @@ def test_a_session_of_somebody_who_is_gone_is_listed_without_a_name(
     assert listed[gone] == {"id": None, "full_name": None, "email": None}
 
 
-def test_what_an_older_session_never_said_is_told_in_the_shape_of_all(
+def test_an_older_session_with_empty_columns_is_listed_in_the_usual_shape(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     columns = ("is_instant", "requires_approval")
@@ -251,7 +253,7 @@ def test_what_an_older_session_never_said_is_told_in_the_shape_of_all(
 
 
 @pytest.mark.parametrize("upcoming", [False, True])
-def test_every_page_says_whether_there_are_more(
+def test_every_page_says_whether_more_sessions_follow(
     db: Connection, therapist: Person, client: Person, upcoming: bool
 ) -> None:
     for _ in range(3):

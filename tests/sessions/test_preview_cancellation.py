@@ -40,7 +40,7 @@ def preview(db: Connection, person: Person, session: Row) -> Row:
     return terms
 
 
-def test_a_client_in_time_gets_the_credit_back(
+def test_a_client_who_cancels_in_time_gets_the_credit_back(
     db: Connection, client: Person, session: Row
 ) -> None:
     configure(db, free_cancel_window="36 hours")
@@ -54,7 +54,7 @@ def test_a_client_in_time_gets_the_credit_back(
     assert contents(db) == before
 
 
-def test_a_client_too_late_does_not(
+def test_a_client_who_cancels_too_late_does_not_get_the_credit_back(
     db: Connection, client: Person, session: Row, now: datetime
 ) -> None:
     change(db, "sessions", session["id"], start_time=now + timedelta(hours=23))
@@ -92,7 +92,7 @@ def test_a_proposal_that_waits_has_taken_no_credit(
 
 
 @pytest.mark.parametrize("status", ["in_progress", "completed", "no_show", "cancelled"])
-def test_what_can_no_longer_be_cancelled_refunds_nothing(
+def test_a_session_that_can_no_longer_be_cancelled_refunds_nothing(
     db: Connection, therapist: Person, client: Person, session: Row, status: str
 ) -> None:
     change(db, "sessions", session["id"], status=status)
@@ -150,7 +150,7 @@ def test_the_preview_and_the_cancellation_agree_at_every_instant(
     assert refunded is (terms["reason"] in GIVEN_BACK)
 
 
-def test_nobody_else_can_ask_or_learns_of_the_session(
+def test_other_people_cannot_ask_and_do_not_learn_that_the_session_exists(
     db: Connection, client: Person, session: Row, stranger: Person, refused: Refused
 ) -> None:
     for person, session_id in [
@@ -164,7 +164,7 @@ def test_nobody_else_can_ask_or_learns_of_the_session(
         assert (refusal.message, refusal.details) == ("Session not found", None)
 
 
-def test_who_cannot_sign_in_cannot_ask(
+def test_a_caller_who_cannot_sign_in_cannot_ask(
     db: Connection, client: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "users", client.id, is_active=False)

@@ -29,7 +29,7 @@ def steps(db: Connection, session: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_a_whole_life_leaves_one_event_for_each_step(
+def test_every_step_of_a_session_leaves_one_event(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -77,7 +77,7 @@ def test_an_event_says_what_happened_and_from_which_start_to_which(
     ]
 
 
-def test_a_session_that_only_gets_longer_was_moved_too(
+def test_a_longer_session_counts_as_moved(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -94,7 +94,7 @@ def test_a_session_that_only_gets_longer_was_moved_too(
     )
 
 
-def test_an_instant_session_that_starts_on_approval_was_approved_not_moved(
+def test_the_approval_of_an_instant_session_counts_as_approved_and_not_as_moved(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -143,7 +143,7 @@ def test_a_proposal_that_ends_is_declined_or_withdrawn(
         ("scheduled", None, None, False, "changed"),
     ],
 )
-def test_the_kind_of_an_event_follows_from_what_changed(
+def test_the_kind_of_an_event_depends_on_the_change(
     db: Connection,
     before: str | None,
     after: str | None,
@@ -159,7 +159,7 @@ def test_the_kind_of_an_event_follows_from_what_changed(
     assert answer == {"kind": kind}
 
 
-def test_a_change_that_leaves_the_status_and_the_time_alone_is_no_event(
+def test_a_change_of_other_columns_leaves_no_event(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -169,7 +169,7 @@ def test_a_change_that_leaves_the_status_and_the_time_alone_is_no_event(
     assert len(events(db, session)) == 1
 
 
-def test_what_the_old_code_does_is_recorded_with_the_tokens_person(
+def test_a_change_by_the_old_code_is_recorded_with_the_person_in_the_token(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute("grant all on public.sessions to authenticated")
@@ -200,7 +200,7 @@ def test_one_statement_over_many_sessions_leaves_an_event_for_each(
         assert steps(db, session)[-1] == ("pending_approval", "no_show", None, None)
 
 
-def test_a_change_by_another_trigger_is_recorded_as_it_ends(
+def test_an_event_records_the_final_status_after_other_triggers(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute(
@@ -218,7 +218,7 @@ def test_a_change_by_another_trigger_is_recorded_as_it_ends(
     assert steps(db, session)[-1][:2] == ("pending_approval", "cancelled")
 
 
-def test_a_name_and_a_reason_never_pass_to_the_next_change(
+def test_the_actor_and_the_reason_do_not_pass_to_the_next_change(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     session = propose(db, therapist, client)
@@ -231,7 +231,7 @@ def test_a_name_and_a_reason_never_pass_to_the_next_change(
     assert steps(db, other) == [(None, "pending_approval", therapist.id, None)]
 
 
-def test_an_act_that_changes_nothing_leaves_no_name_behind(
+def test_a_call_that_changes_nothing_does_not_pass_on_its_actor(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     give_credits(db, client)
@@ -244,7 +244,7 @@ def test_an_act_that_changes_nothing_leaves_no_name_behind(
     assert steps(db, session)[-1] == ("in_progress", "completed", None, None)
 
 
-def test_a_name_of_a_refused_change_is_forgotten(
+def test_a_refused_change_does_not_pass_on_its_actor(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     session = propose(db, therapist, client)
@@ -256,7 +256,7 @@ def test_a_name_of_a_refused_change_is_forgotten(
     assert steps(db, session)[-1] == ("pending_approval", "scheduled", None, None)
 
 
-def test_a_session_without_a_status_goes_on_being_possible(
+def test_a_session_can_still_be_without_a_status(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute("alter table public.sessions alter column status drop not null")
@@ -302,7 +302,7 @@ def refuse_insert(db: Connection) -> None:
 
 @pytest.mark.parametrize("role", ["anon", "authenticated", "service_role"])
 @pytest.mark.parametrize("act", [refuse_update, refuse_delete, refuse_insert])
-def test_nobody_below_the_owner_writes_events(
+def test_a_role_below_the_owner_cannot_write_events(
     db: Connection, client: Person, role: str, act: Callable[[Connection], None]
 ) -> None:
     with (

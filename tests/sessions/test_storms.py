@@ -154,7 +154,7 @@ def test_fifty_sessions_racing_for_one_credit_leave_one_winner(
 
 
 @pytest.mark.parametrize("lots", [[1] * 12, [2, 3, 1, 4, 2], [12]], ids=str)
-def test_as_many_approvals_succeed_as_there_are_credits_however_they_are_spread(
+def test_the_number_of_successful_approvals_equals_the_number_of_credits(
     own_database: str, owner: Connection, lots: list[int]
 ) -> None:
     therapist, client = add_person(owner, "therapist"), add_person(owner, "individual")
@@ -203,7 +203,7 @@ def test_approvals_racing_with_cancellations_and_refusals_keep_every_credit(
     assert_every_credit_is_accounted_for(owner)
 
 
-def test_many_clients_of_one_therapist_with_an_application_that_writes_credits_too(
+def test_many_clients_approve_while_the_application_also_writes_credits(
     own_database: str, owner: Connection
 ) -> None:
     therapist = add_person(owner, "therapist")
@@ -308,7 +308,7 @@ def test_a_second_approval_waits_for_the_first_and_answers_the_same(race: Race) 
     assert balances(race.owner, race.client) == [1]
 
 
-def test_a_second_approval_pays_itself_when_the_first_one_fails(race: Race) -> None:
+def test_a_second_approval_takes_the_credit_when_the_first_one_fails(race: Race) -> None:
     give_credits(race.owner, race.client, 2)
     session = propose(race.owner, race.therapist, race.client)
     race.begin(approving(race.client, session))
@@ -348,7 +348,9 @@ def test_a_racing_approval_is_not_refused_while_another_lot_can_pay(race: Race) 
 
 
 @pytest.mark.parametrize("function", ["decline_session", "cancel_session"])
-def test_whoever_ends_a_proposal_first_wins_over_its_approval(race: Race, function: str) -> None:
+def test_an_approval_that_comes_after_the_end_of_a_proposal_is_refused(
+    race: Race, function: str
+) -> None:
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client)
     person = race.client if function == "decline_session" else race.therapist
@@ -371,7 +373,7 @@ def test_a_refusal_that_comes_after_the_approval_changes_nothing(race: Race) -> 
     assert row(race.owner, "sessions", session["id"])["status"] == "scheduled"
 
 
-def test_a_withdrawal_that_comes_after_the_approval_is_a_cancellation_with_refund(
+def test_a_withdrawal_that_comes_after_the_approval_cancels_and_refunds(
     race: Race,
 ) -> None:
     give_credits(race.owner, race.client, 1)
@@ -436,7 +438,7 @@ def test_an_approval_waits_for_the_application_that_takes_the_last_credit(race: 
     assert second == refusal(402, "INSUFFICIENT_CREDITS")
 
 
-def test_an_approval_pays_from_another_lot_when_one_is_deleted_meanwhile(race: Race) -> None:
+def test_an_approval_takes_another_lot_when_the_first_lot_is_deleted(race: Race) -> None:
     lot = give_credits(race.owner, race.client, 1, expires_at="tomorrow")
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client)
@@ -448,9 +450,7 @@ def test_an_approval_pays_from_another_lot_when_one_is_deleted_meanwhile(race: R
     assert balances(race.owner, race.client) == [0]
 
 
-def test_lots_are_locked_in_the_order_of_their_ids_wherever_they_lie(
-    race: Race, own_database: str
-) -> None:
+def test_lots_are_locked_in_the_order_of_their_ids(race: Race, own_database: str) -> None:
     session = propose(race.owner, race.therapist, race.client)
     last, first = (UUID(f"{digit * 8}-0000-4000-8000-000000000000") for digit in "90")
     for lot in (last, first):
@@ -472,7 +472,7 @@ def test_lots_are_locked_in_the_order_of_their_ids_wherever_they_lie(
         assert isinstance(answer.result(20), dict)
 
 
-def test_an_approval_does_not_wait_for_a_purchase_under_way(race: Race) -> None:
+def test_an_approval_does_not_wait_for_an_unfinished_purchase(race: Race) -> None:
     session = propose(race.owner, race.therapist, race.client)
     give_credits(race.first, race.client, 1)
 
@@ -481,7 +481,7 @@ def test_an_approval_does_not_wait_for_a_purchase_under_way(race: Race) -> None:
     assert second == refusal(402, "INSUFFICIENT_CREDITS")
 
 
-def test_a_second_proposal_under_one_key_waits_for_the_first_and_finds_it(race: Race) -> None:
+def test_a_second_proposal_with_the_same_key_waits_and_returns_the_first(race: Race) -> None:
     proposal: dict[str, Any] = {"p_start_time": "2030-01-01 10:00+00", "p_request_key": "k-1"}
 
     def proposing(db: Connection) -> Row:
@@ -492,7 +492,7 @@ def test_a_second_proposal_under_one_key_waits_for_the_first_and_finds_it(race: 
     assert race.overtaken(proposing) == first
 
 
-def test_a_second_proposal_under_one_key_is_made_when_the_first_one_fails(race: Race) -> None:
+def test_a_second_proposal_with_the_same_key_is_made_when_the_first_one_fails(race: Race) -> None:
     proposal: dict[str, Any] = {"p_start_time": "2030-01-01 10:00+00", "p_request_key": "k-1"}
 
     def proposing(db: Connection) -> Row:
@@ -505,7 +505,7 @@ def test_a_second_proposal_under_one_key_is_made_when_the_first_one_fails(race: 
     assert second["id"] != first["id"]
 
 
-def test_other_content_under_a_key_waits_and_is_a_conflict(race: Race) -> None:
+def test_a_second_proposal_with_other_content_waits_and_is_a_conflict(race: Race) -> None:
     race.begin(lambda db: propose(db, race.therapist, race.client, p_request_key="k-1"))
 
     second = race.overtaken(
@@ -517,7 +517,7 @@ def test_other_content_under_a_key_waits_and_is_a_conflict(race: Race) -> None:
     assert second == refusal(422, "IDEMPOTENCY_CONFLICT")
 
 
-def test_approving_takes_no_lock_that_a_busy_therapist_would_queue_on(race: Race) -> None:
+def test_approvals_do_not_wait_for_a_locked_therapist_or_for_each_other(race: Race) -> None:
     clients = [race.client, add_person(race.owner, "individual")]
     sessions = []
     for client in clients:
@@ -550,7 +550,7 @@ def test_reading_never_waits(race: Race) -> None:
     race.first.commit()
 
 
-def test_an_expiry_that_commits_while_an_approval_waits_refuses_it(race: Race) -> None:
+def test_a_waiting_approval_is_refused_when_the_proposal_expires(race: Race) -> None:
     give_credits(race.owner, race.client, 1)
     session = propose(race.owner, race.therapist, race.client)
     race.first.execute("select")

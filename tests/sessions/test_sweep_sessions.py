@@ -46,7 +46,7 @@ def swept(sessions: int, lots: int, closed: int = 0) -> Row:
     return {"sessions_expired": sessions, "lots_expired": lots, "sessions_closed": closed}
 
 
-def test_what_nobody_answered_in_time_is_cancelled(
+def test_a_proposal_without_an_answer_in_time_is_cancelled(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     session = propose(db, therapist, client)
@@ -70,7 +70,7 @@ def test_what_nobody_answered_in_time_is_cancelled(
     assert call(db, client, "list_sessions") == [before]
 
 
-def test_swept_or_not_an_expired_proposal_answers_the_same(
+def test_an_expired_proposal_gives_the_same_refusal_before_and_after_the_sweep(
     db: Connection, therapist: Person, client: Person, refused: Refused
 ) -> None:
     give_credits(db, client)
@@ -87,7 +87,7 @@ def test_swept_or_not_an_expired_proposal_answers_the_same(
     assert said[0] == said[1]
 
 
-def test_what_still_waits_or_is_decided_is_left_alone(
+def test_the_sweep_does_not_change_waiting_or_decided_sessions(
     db: Connection, therapist: Person, client: Person, now: datetime
 ) -> None:
     give_credits(db, client)
@@ -126,9 +126,7 @@ def test_expired_credits_of_clients_are_written_off(
     assert [row(db, "user_credits", lot_id) for lot_id in (*kept, partners)] == before
 
 
-def test_a_lot_that_never_counted_what_expired_begins_with_this(
-    db: Connection, client: Person
-) -> None:
+def test_the_count_of_expired_credits_starts_from_null(db: Connection, client: Person) -> None:
     db.execute("alter table public.user_credits alter credits_expired drop not null")
     lot = give_credits(db, client, 3, expires_at="yesterday")
     change(db, "user_credits", lot, credits_expired=None)
@@ -138,7 +136,9 @@ def test_a_lot_that_never_counted_what_expired_begins_with_this(
     assert row(db, "user_credits", lot)["credits_expired"] == 3
 
 
-def test_a_second_sweep_finds_nothing(db: Connection, therapist: Person, client: Person) -> None:
+def test_a_second_sweep_has_nothing_to_do(
+    db: Connection, therapist: Person, client: Person
+) -> None:
     give_credits(db, client, 3, expires_at="yesterday")
     session = propose(db, therapist, client)
     change(db, "sessions", session["id"], approval_expires_at="yesterday")
@@ -146,7 +146,7 @@ def test_a_second_sweep_finds_nothing(db: Connection, therapist: Person, client:
     assert [sweep(db), sweep(db)] == [swept(1, 1), swept(0, 0)]
 
 
-def test_it_takes_at_most_five_hundred_of_each_at_a_time(
+def test_one_sweep_takes_at_most_five_hundred_proposals_and_lots(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute(
@@ -164,7 +164,7 @@ def test_it_takes_at_most_five_hundred_of_each_at_a_time(
     assert [sweep(db), sweep(db), sweep(db)] == [swept(500, 500), swept(1, 1), swept(0, 0)]
 
 
-def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None:
+def test_a_sweep_skips_locked_rows(own_database: str) -> None:
     with (
         actors.connect(own_database) as db,
         actors.connect(own_database, autocommit=False) as busy,
@@ -191,7 +191,7 @@ def test_it_passes_by_what_somebody_else_is_busy_with(own_database: str) -> None
         assert [first, sweep(db)] == [swept(1, 1, 1), swept(1, 1, 1)]
 
 
-def test_from_two_places_at_once_everything_is_put_away_once(own_database: str) -> None:
+def test_two_sweeps_at_once_handle_every_row_once(own_database: str) -> None:
     with actors.connect(own_database) as db:
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         for _ in range(40):
@@ -236,13 +236,13 @@ def test_a_proposal_that_expires_while_its_approval_waits_is_swept_or_approved_n
         assert balances(db, client) == [2]
 
 
-def test_an_approval_that_waits_for_a_sweep_is_paid_from_a_lot_that_has_not_expired(
+def test_an_approval_that_waits_for_a_sweep_takes_a_lot_that_has_not_expired(
     own_database: str,
 ) -> None:
     with three_connections(own_database) as (db, sweeper, approver):
         therapist, client = add_person(db, "therapist"), add_person(db, "individual")
         session = propose(db, therapist, client)
-        # To the approval's clock, which starts first, the lot can still pay; to the sweep's not.
+        # The approval started first: at its time the lot can pay. At the sweep's time it cannot.
         approver.execute("begin")
         expiring = give_credits(db, client, 1, expires_at="now")
         lasting = give_credits(db, client, 1)
@@ -288,7 +288,7 @@ def closed(db: Connection, session: Row) -> tuple[str, str | None, str | None]:
         ("confirmed", "no_show", "Nobody joined"),
     ],
 )
-def test_what_somebody_joined_was_completed_and_what_nobody_joined_was_not(
+def test_a_joined_session_becomes_completed_and_a_session_without_a_join_a_no_show(
     db: Connection, client: Person, session: Row, status: str, ends_as: str, reason: str
 ) -> None:
     change(db, "sessions", session["id"], status=status)
@@ -314,7 +314,7 @@ def test_a_session_that_was_really_joined_is_completed(
 
 
 @pytest.mark.parametrize(("after", "is_closed"), [(60, True), (61, False)])
-def test_the_therapist_has_the_time_that_the_setting_gives(
+def test_the_sweep_closes_a_session_after_the_time_in_the_setting(
     db: Connection, session: Row, now: datetime, after: int, is_closed: bool
 ) -> None:
     configure(db, finish_after=timedelta(minutes=after))
@@ -330,7 +330,7 @@ def test_the_therapist_has_the_time_that_the_setting_gives(
 
 
 @pytest.mark.parametrize("refunds", [True, False])
-def test_by_policy_the_credit_of_a_session_that_nobody_joined_goes_back_once(
+def test_a_session_without_a_join_is_refunded_once_if_the_policy_says_so(
     db: Connection, therapist: Person, client: Person, session: Row, refunds: bool
 ) -> None:
     configure(db, refund_unattended=refunds)
@@ -354,9 +354,7 @@ def test_by_policy_the_credit_of_a_session_that_nobody_joined_goes_back_once(
     assert call_as(db, "service_role", None, "reconcile_credits") == []
 
 
-def test_a_session_that_somebody_joined_is_never_refunded(
-    db: Connection, client: Person, session: Row
-) -> None:
+def test_a_joined_session_is_never_refunded(db: Connection, client: Person, session: Row) -> None:
     configure(db, refund_unattended=True)
     change(db, "sessions", session["id"], status="in_progress")
 
@@ -366,7 +364,7 @@ def test_a_session_that_somebody_joined_is_never_refunded(
 
 
 @pytest.mark.parametrize("status", ["scheduled", "confirmed", "in_progress"])
-def test_older_codes_sessions_are_its_own_affair(
+def test_the_sweep_does_not_change_sessions_of_the_old_code(
     db: Connection, therapist: Person, client: Person, status: str
 ) -> None:
     configure(db, refund_unattended=True)
@@ -382,13 +380,15 @@ def test_older_codes_sessions_are_its_own_affair(
 
 
 @pytest.mark.parametrize("status", ["completed", "no_show", "cancelled"])
-def test_what_has_ended_otherwise_stays_as_it_is(db: Connection, session: Row, status: str) -> None:
+def test_the_sweep_does_not_change_a_session_that_has_already_ended(
+    db: Connection, session: Row, status: str
+) -> None:
     change(db, "sessions", session["id"], status=status)
 
     assert sweep(db) == swept(0, 0)
 
 
-def test_it_closes_at_most_five_hundred_at_a_time_those_first_that_ended_first(
+def test_one_sweep_closes_at_most_five_hundred_sessions_oldest_end_first(
     db: Connection, therapist: Person, client: Person
 ) -> None:
     db.execute(
@@ -410,7 +410,7 @@ def test_it_closes_at_most_five_hundred_at_a_time_those_first_that_ended_first(
     assert [sweep(db), sweep(db)] == [swept(0, 0, 1), swept(0, 0)]
 
 
-def test_from_two_places_at_once_every_session_is_closed_and_refunded_once(
+def test_two_sweeps_at_once_close_and_refund_every_session_once(
     own_database: str,
 ) -> None:
     with actors.connect(own_database) as db:
@@ -478,13 +478,13 @@ def test_credits_go_back_in_the_order_in_which_approvals_lock_lots(own_database:
         assert answer.result(20) == swept(0, 0, 2)
 
 
-# Who knows better than the sweep.
+# Corrections after the sweep.
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"), [("in_progress", "no_show"), ("scheduled", "completed")]
 )
-def test_the_therapist_corrects_what_the_sweep_closed_once(
+def test_the_therapist_can_correct_once_how_the_sweep_closed_a_session(
     db: Connection, therapist: Person, session: Row, refused: Refused, status: str, outcome: str
 ) -> None:
     change(db, "sessions", session["id"], status=status)
@@ -511,7 +511,7 @@ def test_agreeing_with_the_sweep_changes_nothing(
     assert contents(db) == before
 
 
-def test_what_somebody_decided_is_not_the_sweeps_to_be_corrected(
+def test_the_therapist_cannot_correct_a_decision_that_a_person_made(
     db: Connection, therapist: Person, session: Row, refused: Refused
 ) -> None:
     change(db, "sessions", session["id"], status="in_progress")
@@ -523,7 +523,7 @@ def test_what_somebody_decided_is_not_the_sweeps_to_be_corrected(
     assert refusal.details == {"status": "completed"}
 
 
-def test_only_the_server_sweeps(db: Connection) -> None:
+def test_only_the_server_can_sweep(db: Connection) -> None:
     for role in ("anon", "authenticated"):
         for schema in ("public", "session_approval"):
             with (

@@ -60,7 +60,7 @@ values
   ('sessions', 'free_cancel_until', 'timestamptz', 'timestamptz', 'sometimes',
     'Until when the client''s cancellation gives the credit back, fixed at approval.'),
   ('sessions', 'no_show_by', 'text', 'text', 'sometimes',
-    'Of a no_show, who did not come: client, therapist or both.'),
+    'Who did not come to a session with the status no_show: client, therapist or both.'),
   ('user_credits', 'status', 'text not null default ''active''', 'text or enum', null, null),
   ('user_credits', 'expires_at', 'timestamptz', 'timestamptz', 'sometimes',
     'When the credits left in this lot stop paying; null never.'),

@@ -121,8 +121,8 @@ begin
         'client_scope',
         $$text not null default 'all'
           constraint client_scope_is_known check (client_scope in ('all', 'own'))$$,
-        'Whom a therapist can find: all clients; or own, those of own sessions and whoever''s exact e-mail '
-        'address is given. Default: all.'
+        'Which clients a therapist can find. all: every client. own: the clients of own sessions, and a '
+        'client whose exact e-mail address is given. Default: all.'
       ),
       (
         'application_search_path',
@@ -158,13 +158,13 @@ begin
       (
         'day_starts',
         $$time not null default '08:00'$$,
-        'Of a therapist without working hours: from when times are offered, in the therapist''s time zone. '
+        'When offered times begin, for a therapist without working hours, in the therapist''s time zone. '
         'Default: 08:00.'
       ),
       (
         'day_ends',
         $$time not null default '20:00' constraint a_day_ends_after_it_starts check (day_starts < day_ends)$$,
-        'Of a therapist without working hours: until when times are offered, in the therapist''s time zone. '
+        'When offered times end, for a therapist without working hours, in the therapist''s time zone. '
         'Default: 20:00.'
       ),
       (

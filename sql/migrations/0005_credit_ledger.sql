@@ -38,7 +38,7 @@ begin
     values
       (
         'returns_id', 'bigint',
-        'Of a refund: the debit (kind approval) that it returns. Of a second debit of a session: the refund '
+        'In a refund: the debit (kind approval) that it returns. In a second debit of a session: the refund '
         'that it undoes. Null in every other entry.'
       ),
       (

@@ -20,5 +20,5 @@ comment on column session_approval.application_path.path is
   'Those schemas of the setting that exist, and in which no role but a trusted one can create.';
 comment on column session_approval.application_path.schemas is 'These schemas, by oid.';
 comment on column session_approval.application_path.versions is
-  'The xmin of their rows in pg_namespace: whoever grants or revokes on a schema changes it, and the path is '
+  'The xmin of their rows in pg_namespace: a grant or revoke on a schema changes it, and the path is '
   'worked out again.';
